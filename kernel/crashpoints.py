@@ -8,7 +8,7 @@ _left = int(_HIT or 1)
 
 
 def reach(name: str) -> None:
-    """Kills this process by SIGKILL, nothing is flushed, if `FIRSTNOTICE_CRASH_AT` is `name:n` and this is the n-th hit."""
+    """Kills this process by SIGKILL if `FIRSTNOTICE_CRASH_AT` is `name:n` and this is the n-th hit."""
     global _left
     if name == _NAME:
         _left -= 1

@@ -1,7 +1,8 @@
 """The event log in PostgreSQL, for running without a broker.
 
 Offsets are allocated under the partition's row lock inside the appending transaction, so they have no gaps and become
-visible in order. Members of a group share partitions by advisory lock, which a dead member loses; the others take over within seconds.
+visible in order. Members of a group share partitions by advisory lock, which a dead member loses;
+the others take over within seconds.
 """
 
 import asyncio
