@@ -14,7 +14,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +89,7 @@ class EmbeddedPostgres:
         # lets every later process find the same place.
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
         self._socket_dir = Path("/tmp") / f"firstnotice-{digest}"
-        self._child: subprocess.Popen[bytes] | None = None
+        self._address = (f"--host={self._socket_dir}", f"--username={SUPERUSER}")
 
     @property
     def dsn(self) -> str:
@@ -110,10 +110,11 @@ class EmbeddedPostgres:
         self._ownership.claim()
         try:
             self._make_cluster()
-            if self._postmaster() is None:
+            if not self._accepts_while(lambda: self._postmaster() is not None):
                 self._clear_remains()
-                self._launch()
-            self._wait_until_ready()
+                child = self._launch()
+                if not self._accepts_while(lambda: child.poll() is None):
+                    raise PostgresUnavailable(f"PostgreSQL did not start in {self.data_dir}:\n{self._log_tail()}")
             self._make_database()
         except BaseException:
             self._ownership.release()
@@ -129,7 +130,6 @@ class EmbeddedPostgres:
                 postmaster.wait(_STOP_SECONDS)
             except psutil.TimeoutExpired:
                 self.kill()
-        self._child = None
         self._remove_socket_dir()
         self._ownership.release()
 
@@ -197,22 +197,20 @@ class EmbeddedPostgres:
         unfinished.rename(self._cluster)
 
     def _make_database(self) -> None:
-        socket = (f"--host={self._socket_dir}", f"--username={SUPERUSER}")
-        exists = self._run(
-            "psql", *socket, "-XAtc", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", "postgres"
-        )
+        query = f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"
+        exists = self._run("psql", *self._address, "-XAtc", query, "postgres")
         if not exists.strip():
-            self._run("createdb", *socket, DATABASE)
+            self._run("createdb", *self._address, DATABASE)
 
     # -- the running server --
 
-    def _launch(self) -> None:
+    def _launch(self) -> subprocess.Popen[bytes]:
         self._make_private_dir(self._socket_dir)
         settings = SETTINGS | {"unix_socket_directories": str(self._socket_dir)}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         user = _server_user()
         with (self.data_dir / "start.log").open("wb") as log:
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 [_binary("postgres"), "-D", self._cluster, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -225,30 +223,25 @@ class EmbeddedPostgres:
                 env=_environment(),
             )
 
-    def _wait_until_ready(self) -> None:
-        """Ready is what the last line of postmaster.pid says; it also holds for a server that we adopted."""
+    def _accepts_while(self, alive: Callable[[], bool]) -> bool:
+        """Wait until the server takes connections; False when it is not there, or goes away before that."""
         deadline = time.monotonic() + _START_SECONDS
-        while True:
-            if self._child is not None and self._child.poll() is not None:
-                raise PostgresUnavailable(f"PostgreSQL did not start in {self.data_dir}:\n{self._log_tail()}")
-            lines = self._pid_file_lines()
-            if len(lines) >= 8 and lines[7].strip() == "ready" and self._postmaster() is not None:
-                return
+        while alive():
+            if self._try("pg_isready", *self._address, "--quiet").returncode == 0:
+                return True
             if time.monotonic() > deadline:
                 raise PostgresUnavailable(
                     f"PostgreSQL in {self.data_dir} was not ready after {_START_SECONDS:.0f} s. It may still be "
                     f"recovering; start again to wait on.\n{self._log_tail()}"
                 )
             time.sleep(_POLL_SECONDS)
+        return False
 
     def _postmaster(self) -> psutil.Process | None:
         """The live postmaster that postmaster.pid names; None if that is gone, a zombie or another program."""
-        lines = self._pid_file_lines()
-        if not lines or not lines[0].strip().isdigit():
-            return None
         try:
-            process = psutil.Process(int(lines[0]))
-        except psutil.NoSuchProcess:
+            process = psutil.Process(int((self._cluster / "postmaster.pid").read_text().splitlines()[0]))
+        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
             return None
         return process if self._is_ours(process) else None
 
@@ -272,12 +265,6 @@ class EmbeddedPostgres:
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         for stale in self._socket_files():
             stale.unlink(missing_ok=True)
-
-    def _pid_file_lines(self) -> list[str]:
-        try:
-            return (self._cluster / "postmaster.pid").read_text().splitlines()
-        except (FileNotFoundError, PermissionError):
-            return []
 
     def _log_tail(self) -> str:
         logs = sorted((self._cluster / "log").glob("*.log"), key=lambda log: log.stat().st_mtime)
@@ -307,8 +294,14 @@ class EmbeddedPostgres:
             raise PostgresUnavailable(f"{path} is not a private directory of the server's user. Remove it and retry.")
 
     def _run(self, program: str, *arguments: str) -> str:
+        done = self._try(program, *arguments)
+        if done.returncode != 0:
+            raise PostgresUnavailable(f"{program} failed for {self.data_dir}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _try(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         user = _server_user()
-        done = subprocess.run(
+        return subprocess.run(
             [_binary(program), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -320,9 +313,6 @@ class EmbeddedPostgres:
             cwd="/",
             env=_environment(),
         )
-        if done.returncode != 0:
-            raise PostgresUnavailable(f"{program} failed for {self.data_dir}:\n{done.stdout}{done.stderr}")
-        return done.stdout
 
 
 @dataclass(frozen=True)

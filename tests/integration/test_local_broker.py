@@ -52,7 +52,7 @@ async def consume(servers: str, topic: str, count: int) -> list[tuple[bytes, byt
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
-    found = []
+    found: list[tuple[bytes, bytes, dict[str, bytes]]] = []
     async with consumer:
         while len(found) < count:
             record = await consumer.getone()
