@@ -61,6 +61,12 @@ class Consumer:
         self._member = member
         self._handlers = handlers
         self._nexts: dict[Position, int] = {}
+        self.stale_batches = 0
+        """Batches discarded because another worker owned the partition."""
+
+    def assigned(self) -> frozenset[Position]:
+        """The partitions that this member reads now."""
+        return frozenset(self._nexts)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises Unavailable: run it again, it resumes where the database says."""
@@ -79,6 +85,7 @@ class Consumer:
                     await self._consume(generation, fresh)
                 except StaleOwner as error:
                     log.warning(str(error))
+                    self.stale_batches += 1
                     self._nexts.clear()
                     continue
                 await subscription.handled({one.position: self._nexts[one.position] for one in fresh})
