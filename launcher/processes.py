@@ -79,7 +79,10 @@ class LeashedProcess:
 
     @property
     def running(self) -> bool:
-        return self._child.poll() is None
+        if self._child.poll() is None:
+            return True
+        self._release_leash()
+        return False
 
     def terminate(self, timeout: float) -> None:
         """Ask with SIGTERM and wait; after `timeout` seconds, SIGKILL."""
@@ -88,18 +91,21 @@ class LeashedProcess:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:
             self._child.kill()
-        self._reap()
+            self._child.wait()
+        self._release_leash()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         self._child.kill()
-        self._reap()
-
-    def _reap(self) -> None:
-        # The leash goes first: once the child is reaped its pid may belong to somebody else.
-        self._leash.kill()
-        self._leash.communicate()
         self._child.wait()
+        self._release_leash()
+
+    def _release_leash(self) -> None:
+        """As soon as the child is reaped: from then on its pid may belong to somebody else."""
+        self._leash.kill()
+        self._leash.wait()
+        if self._leash.stdin is not None:
+            self._leash.stdin.close()
 
 
 def free_loopback_ports(count: int) -> list[int]:
