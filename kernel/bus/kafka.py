@@ -41,11 +41,17 @@ class KafkaBus:
     name = "kafka"
     transactional = False
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, prefix: str = "") -> None:
-        """`prefix` comes before every topic and group name, for several installations on one cluster."""
+    def __init__(self, bootstrap_servers: str, *, client_id: str, prefix: str = "", session_seconds: int = 45) -> None:
+        """`prefix` comes before every topic and group name, for several installations on one cluster.
+
+        Members are static: one that comes back within `session_seconds` takes up its partitions without a rebalance;
+        after that time they go to the others.
+        """
         self._servers = bootstrap_servers
         self._client_id = client_id
         self._prefix = prefix
+        self._session_seconds = session_seconds
+        self._session_seconds = session_seconds
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
@@ -123,8 +129,8 @@ class KafkaBus:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            session_timeout_ms=45_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=self._session_seconds * 1000,
+            heartbeat_interval_ms=2_000,
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=300_000,
             fetch_max_wait_ms=250,

@@ -39,7 +39,7 @@ async def new_bus(request: pytest.FixtureRequest, database_dsn: str) -> AsyncIte
         await create_topics(servers, [prefix + topic for topic in TOPICS], partitions=4, replication=1)
 
         def make() -> Bus:
-            made.append(KafkaBus(servers, client_id="test", prefix=prefix))
+            made.append(KafkaBus(servers, client_id="test", prefix=prefix, session_seconds=6))
             return made[-1]
 
     yield make
