@@ -96,7 +96,7 @@ class SubjectKeys:
                 """
                 INSERT INTO keys.subject_key (key_id, subject_id, kek_id, wrapped, created_at)
                 SELECT key_id, subject_id, kek_id, wrapped, $5
-                FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) AS new (key_id, subject_id, kek_id, wrapped)
+                FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) AS n (key_id, subject_id, kek_id, wrapped)
                 ORDER BY subject_id
                 ON CONFLICT (subject_id) DO NOTHING
                 RETURNING subject_id
@@ -178,7 +178,7 @@ class SubjectKeys:
 
 
 async def apply_erasures(tx: Transaction) -> int:
-    """Deletes again what a restored backup brought back, and says how many keys that were. Run before services start."""
+    """Deletes again the keys that a restored backup brought back; gives their number. Run before services start."""
     status: str = await tx.driver.execute(
         "DELETE FROM keys.subject_key WHERE subject_id IN (SELECT subject_id FROM keys.erasure)"
     )

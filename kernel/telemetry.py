@@ -1,4 +1,4 @@
-"""What the processes say about themselves: log lines, metrics and trace context; none of them can hold a person's value.
+"""What the processes say about themselves: log lines, metrics, trace context; none can hold a person's value.
 
 Log lines pass an allow-list: a key that is not on it keeps its name and loses its value. Exceptions of libraries are
 logged as type and place, because their messages quote what they choked on.
@@ -30,79 +30,16 @@ from kernel.errors import FirstnoticeError
 # --- Logs ---------------------------------------------------------------------------------------------------------
 
 ALLOWED_KEYS = frozenset(
-    [
-        "event",
-        "level",
-        "time",
-        "service",
-        "logger",
-        "error",
-        "where",
-        "trace",
-        "agency",
-        "attempt",
-        "bus",
-        "bytes",
-        "cause",
-        "causation_id",
-        "client_id",
-        "correlation_id",
-        "count",
-        "delay_s",
-        "duration_ms",
-        "duty_id",
-        "encounter_id",
-        "endpoint_id",
-        "event_id",
-        "event_type",
-        "field_group",
-        "file",
-        "from_version",
-        "group",
-        "host",
-        "key_id",
-        "kind",
-        "lag_s",
-        "law_version",
-        "method",
-        "name",
-        "next",
-        "notice_id",
-        "obligation_id",
-        "offset",
-        "outcome",
-        "owner",
-        "partition",
-        "pid",
-        "policy_version",
-        "port",
-        "position",
-        "priority",
-        "program_id",
-        "queue",
-        "reason",
-        "recipient_id",
-        "revision",
-        "route",
-        "scope",
-        "seconds",
-        "sequence",
-        "shard",
-        "signal",
-        "size",
-        "source",
-        "state",
-        "status",
-        "step",
-        "subject_id",
-        "task",
-        "to_version",
-        "topic",
-        "total",
-        "type",
-        "version",
-        "worker",
-    ]
+    (
+        *("event", "level", "time", "component", "service", "trace", "error", "cause", "where", "method", "route"),
+        *("status", "duration_ms", "client_id", "scope", "reason", "outcome", "state", "step", "kind", "name", "owner"),
+        *("agency", "encounter_id", "subject_id", "event_id", "event_type", "causation_id", "correlation_id"),
+        *("duty_id", "obligation_id", "notice_id", "recipient_id", "endpoint_id", "program_id", "revision", "priority"),
+        *("bus", "topic", "partition", "group", "source", "shard", "sequence", "offset", "position", "next", "queue"),
+        *("field_group", "key_id", "law_version", "policy_version", "version", "from_version", "to_version", "schema"),
+        *("attempt", "attempts", "count", "total", "size", "bytes", "seconds", "delay_s", "lag_s", "age_s"),
+        *("file", "host", "port", "pid", "signal", "task", "worker"),
+    )
 )
 """The only keys whose values are logged: random ids, names of our own things, counts and times."""
 
@@ -159,7 +96,7 @@ def logger(name: str) -> FilteringBoundLogger:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=True,
-        logger=name,
+        component=name,
     )
     return wrapped
 
@@ -278,32 +215,11 @@ def current_traceparent() -> str | None:
 # --- Metrics ------------------------------------------------------------------------------------------------------
 
 ALLOWED_LABELS = frozenset(
-    [
-        "agency",
-        "bus",
-        "class",
-        "client",
-        "duty",
-        "endpoint",
-        "event",
-        "group",
-        "kind",
-        "method",
-        "outcome",
-        "partition",
-        "priority",
-        "program",
-        "reason",
-        "recipient",
-        "route",
-        "service",
-        "shard",
-        "source",
-        "state",
-        "status",
-        "topic",
-        "type",
-    ]
+    (
+        *("agency", "bus", "class", "client", "duty", "endpoint", "event", "group", "kind", "method", "outcome"),
+        *("partition", "priority", "program", "reason", "recipient", "route", "service", "shard", "source", "state"),
+        *("status", "topic", "type"),
+    )
 )
 """Labels have few values that we chose ourselves; an id or a person's value is neither."""
 
