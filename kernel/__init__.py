@@ -1,0 +1,1 @@
+"""What every service stands on: bus, outbox, inbox, database, sealing, identity, HTTP, telemetry. Knows no service."""
