@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalStateError, KafkaError, TopicAlreadyExistsError
@@ -14,11 +13,12 @@ from aiokafka.structs import OffsetAndMetadata
 
 from kernel.bus import Delivery, Position, Record, Subscription
 from kernel.errors import Unavailable
+from kernel.telemetry import logger
 
 PUBLISH_SECONDS = 30.0
 """An idempotent batch never expires by itself: after this the outcome is unknown and the outbox sends again."""
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 async def create_topics(bootstrap_servers: str, topics: Sequence[str], *, partitions: int, replication: int) -> None:
@@ -151,7 +151,7 @@ class KafkaBus:
             async with asyncio.timeout(5):
                 await client.stop()
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("a broker client did not stop in order", error_type=type(error).__name__)
+            log.warning("a broker client did not stop in order", error=error)
 
 
 class _KafkaSubscription:
