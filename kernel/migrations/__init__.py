@@ -1,0 +1,103 @@
+"""Migrating a schema: each has its own owner role, its own Alembic history and version table, one environment."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from kernel.errors import ConfigurationError
+
+ENVIRONMENT = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A PostgreSQL schema of ours and where its migrations are."""
+
+    name: str
+    versions: Path
+
+    @property
+    def role(self) -> str:
+        """The role that owns everything in it; NOLOGIN, taken by `SET ROLE`."""
+        return f"fn_{self.name}"
+
+
+KEYS = Schema("keys", ENVIRONMENT / "keys")
+BUS = Schema("bus", ENVIRONMENT / "bus")
+
+
+async def migrate(dsn: str, schemas: Sequence[Schema]) -> None:
+    """Brings the schemas to their newest version, making roles and schemas that are missing. Safe to repeat.
+
+    `dsn` belongs to an administrator who may create roles and schemas. Raises ConfigurationError if it may not.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('firstnotice.migrate'))")
+        try:
+            for schema in schemas:
+                await connection.execute(_prepare(schema))
+        except asyncpg.InsufficientPrivilegeError:
+            raise ConfigurationError(
+                "the database user may not create roles or schemas: run `firstnotice migrate` as an administrator"
+            ) from None
+        for schema in schemas:
+            await _upgrade(dsn, schema)
+    finally:
+        await connection.close()
+
+
+def _prepare(schema: Schema) -> str:
+    return f"""
+        DO $$ BEGIN
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{schema.role}') THEN
+                CREATE ROLE {schema.role} NOLOGIN;
+            END IF;
+        END $$;
+        GRANT {schema.role} TO CURRENT_USER;
+        CREATE SCHEMA IF NOT EXISTS {schema.name} AUTHORIZATION {schema.role};
+    """
+
+
+async def _upgrade(dsn: str, schema: Schema) -> None:
+    async def connect() -> Any:
+        return await asyncpg.connect(
+            dsn, server_settings={"search_path": schema.name, "role": schema.role, "lock_timeout": "5s"}
+        )
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run_alembic, schema)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _run_alembic(connection: Connection, schema: Schema) -> None:
+    connection.execute(text("SELECT 1"))
+    command.upgrade(config(schema, connection), "head")
+
+
+def config(schema: Schema, connection: Connection | None = None) -> Config:
+    """Alembic's view of one schema; also for `alembic check` and new revisions."""
+    settings = Config()
+    settings.set_main_option("script_location", str(ENVIRONMENT))
+    settings.set_main_option("version_locations", str(schema.versions))
+    settings.set_main_option("path_separator", "os")
+    settings.attributes["connection"] = connection
+    settings.attributes["schema"] = schema.name
+    return settings
+
+
+def run_sync(dsn: str, schemas: Sequence[Schema]) -> None:
+    """`migrate` for callers without an event loop."""
+    asyncio.run(migrate(dsn, schemas))

@@ -1,0 +1,1 @@
+"""The `firstnotice` command: the only code that sees more than one service."""

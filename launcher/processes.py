@@ -1,0 +1,132 @@
+"""What child servers need from us: a data directory that one process owns, a leash, and loopback ports."""
+
+import fcntl
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import IO
+
+
+class DataDirectoryInUse(RuntimeError):
+    """Another live process owns this data directory."""
+
+
+class Ownership:
+    """An exclusive claim on a data directory that ends with this process, however it ends.
+
+    It is a `flock`, so a SIGKILL releases it; the file's content (our pid) is only there to be told to people.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._file: IO[str] | None = None
+
+    def claim(self) -> None:
+        """Take the claim; a no-op when it is ours already. Raises `DataDirectoryInUse`."""
+        if self._file is not None:
+            return
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (self._data_dir / "owner.lock").open("a+", encoding="ascii")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise DataDirectoryInUse(
+                f"{self._data_dir} is in use by process {owner}. Stop that process, or choose another data directory."
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the claim up; a no-op when it is not ours."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class Leash:
+    """Kills a process with SIGKILL when this process dies, however it dies.
+
+    A tiny shell waits for the end of a pipe that only we hold open. Unlike PR_SET_PDEATHSIG this also works on
+    macOS, and does not kill the other merely because the thread that started it ended.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", f"read -r _; kill -9 {pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def release(self) -> None:
+        """Let go, at the latest when the process has been reaped: its pid may then belong to somebody else."""
+        self._watcher.kill()
+        self._watcher.wait()
+        if self._watcher.stdin is not None:
+            self._watcher.stdin.close()
+
+
+class LeashedProcess:
+    """A child process that cannot outlive us."""
+
+    def __init__(self, arguments: list[str], *, output: Path) -> None:
+        with output.open("wb") as log:
+            self._child = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop the child in order
+            )
+        self._leash = Leash(self._child.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        if self._child.poll() is None:
+            return True
+        self._leash.release()
+        return False
+
+    def terminate(self, timeout: float) -> None:
+        """Ask with SIGTERM and wait; after `timeout` seconds, SIGKILL."""
+        self._child.terminate()
+        try:
+            self._child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._leash.release()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._child.kill()
+        self._child.wait()
+        self._leash.release()
+
+
+def free_loopback_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that were free a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [listener.getsockname()[1] for listener in sockets]
+    finally:
+        for listener in sockets:
+            listener.close()
+
+
+def last_lines(path: Path, count: int = 15) -> str:
+    """The end of a log file, for error messages."""
+    if not path.exists():
+        return "(no log)"
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])

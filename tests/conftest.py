@@ -1,0 +1,105 @@
+"""Servers that every test may ask for by name, and the promise that no Kafka test goes missing silently."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from launcher.broker import LocalBroker
+from launcher.postgres import EmbeddedPostgres
+from launcher.processes import Leash
+from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The session's PostgreSQL. Never kill it: ask `postgres_factory` for one of your own."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        assert server.pid is not None
+        leash = Leash(server.pid)  # if the test run itself is killed, its server must not stay behind
+        yield server
+        leash.release()
+
+
+@pytest.fixture
+async def database_dsn(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The DSN of an empty database of this test alone."""
+    async with fresh_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+async def module_database_dsn(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The DSN of a database that the tests of one module share."""
+    async with fresh_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap servers of the session's broker. Use topic names of your own; mark the test `kafka`."""
+    if given := os.environ.get(KAFKA_ADDRESS):
+        yield given
+        return
+    with LocalBroker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def postgres_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], EmbeddedPostgres]]:
+    """Makes private servers, not yet started, which a test may kill; they are stopped after the test."""
+    servers: list[EmbeddedPostgres] = []
+
+    def make(data_dir: Path | None = None) -> EmbeddedPostgres:
+        servers.append(EmbeddedPostgres(data_dir or tmp_path_factory.mktemp("postgres")))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def broker_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], LocalBroker]]:
+    """Makes private brokers, not yet started, which a test may kill; they are stopped after the test."""
+    brokers: list[LocalBroker] = []
+
+    def make(data_dir: Path | None = None) -> LocalBroker:
+        brokers.append(LocalBroker(data_dir or tmp_path_factory.mktemp("kafka")))
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.stop()
+
+
+# -- Kafka tests that cannot run are counted, named, and on CI a failure --
+
+_without_kafka = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_without_kafka] = []
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("kafka") is not None and (reason := why_no_kafka()) is not None:
+        item.config.stash[_without_kafka].append(item.nodeid)
+        pytest.skip(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.stash[_without_kafka] and os.environ.get("CI") == "true" and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    missing = config.stash[_without_kafka]
+    if not missing:
+        return
+    verdict = "a failure, because CI=true" if os.environ.get("CI") == "true" else "set CI=true to make this a failure"
+    terminalreporter.section(f"{len(missing)} tests without Kafka ({verdict})", yellow=True)
+    terminalreporter.line(str(why_no_kafka()))
+    for nodeid in missing:
+        terminalreporter.line(f"  {nodeid}")
