@@ -186,24 +186,11 @@ async def apply_erasures(tx: Transaction) -> int:
 
 
 def _create_role(role: str) -> str:
-    # Roles belong to the whole server, so several databases of one server may get here at the same time.
     return f"""
     DO $$
     BEGIN
-        CREATE ROLE {role} NOLOGIN;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-        NULL;
-    END
-    $$
-    """
-
-
-def _join_role(role: str) -> str:
-    return f"""
-    DO $$
-    BEGIN
-        IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
-            GRANT {role} TO CURRENT_USER;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+            CREATE ROLE {role} NOLOGIN;
         END IF;
     END
     $$
@@ -213,8 +200,7 @@ def _join_role(role: str) -> str:
 _ROLES = ("fn_intake", "fn_router", "fn_eligibility", "fn_audit")
 
 KEYS_V1: tuple[str, ...] = (
-    *(statement for role in _ROLES for statement in (_create_role(role), _join_role(role))),
-    "CREATE SCHEMA IF NOT EXISTS keys",
+    *(_create_role(role) for role in _ROLES),
     """
     CREATE TABLE keys.subject_key (
         key_id uuid PRIMARY KEY,
@@ -260,6 +246,6 @@ KEYS_V1: tuple[str, ...] = (
     "GRANT INSERT, DELETE ON keys.subject_key TO fn_intake",
     "GRANT SELECT, INSERT ON keys.erasure TO fn_intake",
 )
-"""Statements that make the schema `keys`, with its roles and grants; migrated as a service of its own, `keys`."""
+"""The tables of the schema `keys` with their grants: its first migration. Roles that exist already are left alone."""
 
 __all__ = ["GRANTS", "KEYS_V1", "KeyMissing", "Keyset", "SubjectKeys", "apply_erasures"]
