@@ -161,13 +161,13 @@ class Consumer:
         async with self._database.transaction() as tx:
             await park(tx, unreadable)
             new = await self._new(tx, received)
-            if self._repeated is not None and len(new) < len(received):
-                fresh = {id(one) for one in new}
-                await self._repeated(tx, [one for one in received if id(one) not in fresh])
             if one_by_one:
                 await self._isolate(tx, new)
             else:
                 await self._handle(tx, await self._park_behind(tx, new))
+            if self._repeated is not None and len(new) < len(received):
+                fresh = {id(one) for one in new}
+                await self._repeated(tx, [one for one in received if id(one) not in fresh])
             await self._advance(tx, generation, nexts)
             reach("consumer.before_commit")
         reach("consumer.after_commit")

@@ -98,12 +98,12 @@ async def note_arrivals(tx: Transaction, arrived: Mapping[tuple[str, int], Seque
     await tx.driver.execute(
         """
         INSERT INTO continuity (source, shard, highest, through, missing, missing_since)
-        SELECT source, shard, highest, through, missing::jsonb, CASE WHEN missing <> '[]' THEN $6::timestamptz END
+        SELECT source, shard, highest, through, missing, CASE WHEN missing <> '[]' THEN $6::timestamptz END
         FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
             AS news(source, shard, highest, through, missing)
         ON CONFLICT (source, shard) DO UPDATE SET
             highest = excluded.highest, through = excluded.through, missing = excluded.missing,
-            missing_since = CASE WHEN excluded.missing <> '[]'::jsonb AND excluded.through = continuity.through
+            missing_since = CASE WHEN excluded.missing <> '[]' AND excluded.through = continuity.through
                 THEN coalesce(continuity.missing_since, excluded.missing_since) ELSE excluded.missing_since END
         """,
         [source for source, _ in news],

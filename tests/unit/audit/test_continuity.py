@@ -1,5 +1,7 @@
 """What is missing can be named, in whatever order events arrive."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,4 +25,4 @@ def test_continuity_equals_plain_sets_whatever_the_order_and_the_repeats(first: 
 def test_missing_ranges_are_ascending_and_apart(sequences: list[int]) -> None:
     missing = Continuity().with_arrived(sequences).missing
     assert all(low <= high for low, high in missing)
-    assert all(left[1] + 1 < right[0] for left, right in zip(missing, missing[1:], strict=False))
+    assert all(left[1] + 1 < right[0] for left, right in itertools.pairwise(missing))

@@ -28,7 +28,7 @@ def test_even_a_wrong_clock_does_not_turn_cause_and_effect_around() -> None:
 
 
 def test_depth_counts_the_causes() -> None:
-    assert dict((found.index, depth) for found, depth in lineage_of([step(1), step(2, 1), step(3, 2)]).steps) == {
+    assert {found.index: depth for found, depth in lineage_of([step(1), step(2, 1), step(3, 2)]).steps} == {
         1: 0,
         2: 1,
         3: 2,

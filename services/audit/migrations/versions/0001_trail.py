@@ -45,7 +45,7 @@ TRAIL_V1 = (
     # `told` counts entries that are not checkpoints; `checkpointed` is its value at the last checkpoint.
     """
     CREATE TABLE log_head (
-        only boolean PRIMARY KEY DEFAULT true CHECK (only),
+        singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
         size bigint NOT NULL DEFAULT 0,
         told bigint NOT NULL DEFAULT 0,
         checkpointed bigint NOT NULL DEFAULT 0
@@ -58,7 +58,7 @@ TRAIL_V1 = (
         shard smallint NOT NULL,
         highest bigint NOT NULL,
         through bigint NOT NULL,
-        missing jsonb NOT NULL,
+        missing text NOT NULL,
         missing_since timestamptz,
         published bigint NOT NULL DEFAULT -1,
         PRIMARY KEY (source, shard)
