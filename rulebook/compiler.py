@@ -15,7 +15,7 @@ from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Po
 from rulebook.errors import LawError
 from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not
 from rulebook.schema import FactSpec
-from rulebook.values import FactMap, plain, holds_for
+from rulebook.values import FactMap, holds_for, plain
 
 _HOLDS = {Truth.TRUE: True, Truth.FALSE: False, Truth.UNKNOWN: None}
 _ORDER = {"lt": op.lt, "lte": op.le, "gt": op.gt, "gte": op.ge}

@@ -92,8 +92,17 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
     directories = source.all("directory", schema.DirectoryFile)
     units = {name: source.units(table) for name, table in _merged(directories, "units").items()}
     disclosures = source.all("disclosure", schema.DisclosureFile)
+    duties = tuple(
+        link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
+    )
+    programs = tuple(
+        link.program(program, name)
+        for name, file in source.all("programs", schema.ProgramsFile)
+        for program in file.programs
+    )
     law = Law(
         version=release.version,
+        # Covers what was read: every file must have been by now.
         digest=source.digest(policy),
         policy_version=_policy_version(policy, bool(overrides)),
         release=release,
@@ -102,14 +111,8 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         facts=facts,
         reported=reported_fields(facts),
         derivations=tuple(link.derivation(item) for _, file in facts_files for item in file.derivations),
-        duties=tuple(
-            link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
-        ),
-        programs=tuple(
-            link.program(program, name)
-            for name, file in source.all("programs", schema.ProgramsFile)
-            for program in file.programs
-        ),
+        duties=duties,
+        programs=programs,
         directory=Directory(tuple(spec for _, file in directories for spec in file.recipients), units),
         disclosure={name: DisclosurePolicy.of(spec) for name, spec in _merged(disclosures, "policies").items()},
         withhold=tuple(Withhold.of(spec) for _, file in disclosures for spec in file.withhold),

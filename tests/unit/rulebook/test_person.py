@@ -57,7 +57,8 @@ def test_a_derivation_never_overwrites_what_was_recorded(law: Law) -> None:
 @pytest.mark.parametrize("answer", ["unknown", "refused"])
 def test_an_answer_that_was_not_given_is_not_known(law: Law, answer: str) -> None:
     facts = known(
-        law, {"circumstances": {"appears_victim": True, "facts": {"pregnant": answer}}, "status": {"citizenship": answer}}
+        law,
+        {"circumstances": {"appears_victim": True, "facts": {"pregnant": answer}}, "status": {"citizenship": answer}},
     )
     assert "pregnant" not in facts
     assert "citizenship_status" not in facts

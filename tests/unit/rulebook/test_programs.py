@@ -74,7 +74,9 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
         ("snap", subject(citizenship="lpr", status={"lpr_or_qualified_years": 5}, **SNAP), TODAY, OK),
         (
             "snap",
-            subject(citizenship="lpr", status={"lpr_or_qualified_years": "4.99", "five_year_bar_exempt": False}, **SNAP),
+            subject(
+                citizenship="lpr", status={"lpr_or_qualified_years": "4.99", "five_year_bar_exempt": False}, **SNAP
+            ),
             TODAY,
             NO,
         ),
@@ -86,7 +88,9 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
             (
                 "rca",
                 subject(
-                    citizenship="t_nonimmigrant", status=LETTER | {"hhs_letter_date": letter}, tanf_or_ssi_eligible=False
+                    citizenship="t_nonimmigrant",
+                    status=LETTER | {"hhs_letter_date": letter},
+                    tanf_or_ssi_eligible=False,
                 ),
                 on,
                 outcome,
@@ -103,7 +107,7 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
         ("rca", subject(citizenship="t_nonimmigrant", status=LETTER, tanf_or_ssi_eligible=False), TODAY, MAYBE),
         ("rca", subject(citizenship="t_nonimmigrant", status=LETTER, tanf_or_ssi_eligible=True), TODAY, NO),
         ("rca", subject(), TODAY, NO),
-        # mohealthnet_kids: s. 208.151 RSMo, 42 USC 1396a(a)(10): under 19, 153 % (201 % under 1); 1396b(v) from 2026-10-01.
+        # mohealthnet_kids: s. 208.151 RSMo, 42 USC 1396a(a)(10): under 19, 153 % (201 % under 1); 42 USC 1396b(v).
         ("mohealthnet_kids", subject(born="2007-11-23", **KID), TODAY, OK),
         ("mohealthnet_kids", subject(born="2007-11-22", **KID), TODAY, NO),
         ("mohealthnet_kids", subject(born="2012-01-01", household_income_pct_fpl=154), TODAY, NO),
@@ -270,7 +274,9 @@ def test_no_answer_changes_before_the_announced_day(on: date, born: date, days: 
     later = date.fromordinal(on.toordinal() + days)
     if first.next_change_on is None or later < first.next_change_on:
         again = match(_LAW, facts, str(later), encounter="2023-12-31")
-        assert [(a.program_id, a.outcome) for a in again.programs] == [(a.program_id, a.outcome) for a in first.programs]
+        assert [(a.program_id, a.outcome) for a in again.programs] == [
+            (a.program_id, a.outcome) for a in first.programs
+        ]
 
 
 def test_the_same_facts_give_the_same_bytes(law: Law) -> None:
