@@ -92,6 +92,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
     directories = source.all("directory", schema.DirectoryFile)
     units = {name: source.units(table) for name, table in _merged(directories, "units").items()}
     disclosures = source.all("disclosure", schema.DisclosureFile)
+    sources = _merged(source.all("sources", schema.SourcesFile), "sources")
     duties = tuple(
         link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
     )
@@ -118,7 +119,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         withhold=tuple(Withhold.of(spec) for _, file in disclosures for spec in file.withhold),
         texts=_merged(disclosures, "texts"),
     )
-    _check_references(law, set(units))
+    _check_references(law, set(units), set(sources))
     return law
 
 
@@ -202,7 +203,7 @@ def _policy_version(policy: schema.PolicyFile, overridden: bool) -> str:
     return f"{policy.version}+{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
-def _check_references(law: Law, units: set[str]) -> None:
+def _check_references(law: Law, units: set[str], sources: set[str]) -> None:
     """Everything that an entry names exists."""
     for fact, catalogued in law.facts.items():
         if catalogued.ask is not None and catalogued.ask not in law.facts:
@@ -226,6 +227,9 @@ def _check_references(law: Law, units: set[str]) -> None:
             raise LawError(
                 f"{item.id}: jurisdiction {item.jurisdiction} is not in law/jurisdictions.yaml; add it there"
             )
+    for program in law.programs:
+        for key in set(program.spec.sources) - sources:
+            raise LawError(f"{program.spec.id}: there is no source {key}; add it to law/sources.yaml")
     for duty in (compiled.spec for compiled in law.duties):
         if (duty.recipient_role, duty.jurisdiction) not in roles:
             raise LawError(f"{duty.id}: nobody fills the role {duty.recipient_role}; add it to law/directory/")

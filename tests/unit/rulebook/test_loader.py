@@ -75,6 +75,7 @@ MO = "duties/us_mo.yaml"
             "{fact: funds_available, is: true}",
             "from `when` to `supply`",
         ),
+        ("programs/health.yaml", "sources: [", "sources: [HEARSAY, ", "there is no source HEARSAY"),
         ("directory/mo_circuits.csv", "29045", "2904", "line 2: write a unit"),
         ("directory/recipients.yaml", "by_unit: mo_circuits", "by_unit: circuits", "there is no unit table circuits"),
     ],
