@@ -1,7 +1,7 @@
 """What the gate promises: nobody's body is read before the caller is known, and every refusal says why."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -232,7 +232,8 @@ async def test_a_stop_first_says_not_ready_then_finishes_what_is_open(tmp_path: 
         held = asyncio.create_task(service.send("GET", "/v1/wait"))
         await until(lambda: service.seen, lambda seen: "waiting" in seen)
         service.stop.set()
-        await until(partial(readiness_of, service), lambda status: status == 503)
+        readiness: Callable[[], Awaitable[int]] = partial(readiness_of, service)
+        await until(readiness, lambda status: status == 503)
         assert (await service.send("GET", "/healthz", headers={})).status_code == 200
         asyncio.get_running_loop().call_later(0.5, service.release.set)
         assert (await held).status_code == 200
