@@ -1,8 +1,7 @@
 """What the gate promises: nobody's body is read before the caller is known, and every refusal says why."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
@@ -227,13 +226,16 @@ async def readiness_of(service: WebService) -> int:
     return (await service.send("GET", "/readyz", headers={})).status_code
 
 
+def is_unavailable(status: int) -> bool:
+    return status == 503
+
+
 async def test_a_stop_first_says_not_ready_then_finishes_what_is_open(tmp_path: Path) -> None:
     async with running(tmp_path, drain_seconds=0.3) as service:
         held = asyncio.create_task(service.send("GET", "/v1/wait"))
         await until(lambda: service.seen, lambda seen: "waiting" in seen)
         service.stop.set()
-        readiness: Callable[[], Awaitable[int]] = partial(readiness_of, service)
-        await until(readiness, lambda status: status == 503)
+        await until(lambda: readiness_of(service), is_unavailable)
         assert (await service.send("GET", "/healthz", headers={})).status_code == 200
         asyncio.get_running_loop().call_later(0.5, service.release.set)
         assert (await held).status_code == 200
