@@ -185,22 +185,7 @@ async def apply_erasures(tx: Transaction) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def _create_role(role: str) -> str:
-    return f"""
-    DO $$
-    BEGIN
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
-            CREATE ROLE {role} NOLOGIN;
-        END IF;
-    END
-    $$
-    """
-
-
-_ROLES = ("fn_intake", "fn_router", "fn_eligibility", "fn_audit")
-
 KEYS_V1: tuple[str, ...] = (
-    *(_create_role(role) for role in _ROLES),
     """
     CREATE TABLE keys.subject_key (
         key_id uuid PRIMARY KEY,
