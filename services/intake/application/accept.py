@@ -126,7 +126,12 @@ def prepare(
     encounter_at = report.encounter_at.astimezone(UTC)
     discovered_at = report.discovered_at.astimezone(UTC) if report.discovered_at else None
     digest = _digest(blind, [subjects[0].groups[FieldGroup.ENCOUNTER], encounter_at, discovered_at])
-    parts = [report.agency_ori, report.record_version, digest.hex(), [(one.number, one.digest.hex()) for one in subjects]]
+    parts = [
+        report.agency_ori,
+        report.record_version,
+        digest.hex(),
+        [(one.number, one.digest.hex()) for one in subjects],
+    ]
     request = identify(
         blind,
         client_id=client_id,

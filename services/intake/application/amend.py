@@ -1,4 +1,4 @@
-"""Pure decisions on amendments: each given group is merged into the stored one, and the result is checked as a whole."""
+"""Pure decisions on amendments: what is given is merged into what is stored, and the result is checked as a whole."""
 
 import json
 from collections.abc import Mapping

@@ -171,7 +171,14 @@ class Intake:
         return await self._apply(tx, record, change, report.request, numbers)
 
     async def amend(
-        self, tx: Transaction, caller: Caller, encounter_id: UUID, amendment: Amendment, key: str | None, trace: str | None
+        self,
+        tx: Transaction,
+        caller: Caller,
+        encounter_id: UUID,
+        amendment: Amendment,
+        *,
+        key: str | None,
+        traceparent: str | None,
     ) -> Answer:
         """Raises NotFound for an unknown encounter or another agency's, Invalid, Conflict, SubjectErased."""
         content = amend.content_digest(self._blind, encounter_id, amendment)
@@ -181,7 +188,7 @@ class Intake:
             token_id=caller.token_id,
             key=key,
             content=content,
-            traceparent=trace,
+            traceparent=traceparent,
         )
         record = await self._store.by_id(tx, encounter_id)
         if record is None or record.agency not in caller.agencies:
@@ -253,7 +260,11 @@ class Intake:
             record.id,
             now,
             change.record_version,
-            {number: subject_id for number, subject_id in sorted(named.items()) if numbers is None or number in numbers},
+            {
+                number: subject_id
+                for number, subject_id in sorted(named.items())
+                if numbers is None or number in numbers
+            },
         )
         written = {one.number for one in subjects}
         write = EncounterWrite(

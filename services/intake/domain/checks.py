@@ -1,4 +1,4 @@
-"""What the shape of a report cannot say: no moment lies in the future, and open facts are those of the law's catalogue."""
+"""What the shape of a report cannot say: nothing is in the future, and open facts are those of the catalogue."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
