@@ -3,10 +3,12 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from kernel.doorbell import wait_for
+from kernel.http.server import serve
 from kernel.telemetry import counter, gauge, logger
 
 RESTARTS = counter("loop_restarts", "Loops started again after an error", ["service", "kind"])
@@ -29,12 +31,12 @@ class Service:
 
     name: str
     app: FastAPI
+    host: str
     port: int
     loops: Sequence[Loop]
     close: Callable[[], Awaitable[None]]
-    stopping: bool = field(default=False)
 
-    async def run(self, serve: Callable[["Service", asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Serves and works until `stop`, then stops: HTTP, consumers, senders, relay, connections."""
         ends = [asyncio.Event() for _ in self.loops]
         tasks = [
@@ -42,8 +44,7 @@ class Service:
             for loop, end in zip(self.loops, ends, strict=True)
         ]
         try:
-            await serve(self, stop)
-            self.stopping = True
+            await serve(self.app, self.host, self.port, stop)
             for end, task in zip(ends, tasks, strict=True):
                 end.set()
                 await task
@@ -65,17 +66,9 @@ class Service:
                 failures = 0 if clock.time() - started > 30 else failures + 1
                 RESTARTS.labels(self.name, loop.name).inc()
                 log.warning("a loop failed and is run again", service=self.name, name=loop.name, error=error)
-                await _pause(stop, backoff_seconds(failures))
+                await wait_for(stop, backoff_seconds(failures))
             finally:
                 RUNNING.labels(self.name).dec()
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 def backoff_seconds(failures: int) -> float:

@@ -69,11 +69,9 @@ class Directory:
             rows = self._units[spec.by_unit] if spec.by_unit else ()
             in_force = (row for row in rows if row.effective.holds(on))
             ids = {spec.recipient.format(unit=row.unit): f"{spec.name} {row.unit}" for row in in_force}
-                spec.recipient.format(unit=row.unit): f"{spec.name} {row.unit}"
-                for row in rows
-                if row.effective.holds(on)
-            }
             ids |= {override.recipient: spec.name for override in spec.overrides if override.effective.holds(on)}
-            for recipient_id, name in (ids or {spec.recipient: spec.name}).items():
+            if spec.by_unit is None:
+                ids[spec.recipient] = spec.name
+            for recipient_id, name in ids.items():
                 found[recipient_id] = Recipient(recipient_id, spec.role, spec.jurisdiction, name)
         return tuple(found[recipient_id] for recipient_id in sorted(found))

@@ -71,11 +71,10 @@ def router(
     ) -> Response:
         """Add to or correct what was reported. Each given group is a JSON merge patch (RFC 7396): null takes away."""
         trace = current_traceparent()
-        return _accepted(
-            await edge.commit(
-                lambda tx: intake.amend(tx, caller, encounter_id, amendment, key=idempotency_key, traceparent=trace)
-            )
+        answer = await edge.commit(
+            lambda tx: intake.amend(tx, caller, encounter_id, amendment, key=idempotency_key, traceparent=trace)
         )
+        return _accepted(answer)
 
     @routes.get("/{encounter_id}")
     async def read(encounter_id: UUID, caller: Reader) -> EncounterState:
