@@ -36,7 +36,7 @@ SCHEMA = Schema(NAME, Path(__file__).parent / "migrations" / "versions")
 FORGET_SECONDS = 3600.0
 
 
-async def build(settings: IntakeSettings, *, bus: Bus, clock: Clock = system_clock, ids: Ids = system_ids) -> Service:
+async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clock, ids: Ids = system_ids) -> Service:
     """The service, ready to run. Raises ConfigurationError; needs neither the database nor the bus to be there yet."""
     database = Database(settings.database_dsn, schema=NAME, role=SCHEMA.role, pool_size=settings.database_pool)
     outbox = Outbox(NAME)
@@ -83,4 +83,4 @@ async def build(settings: IntakeSettings, *, bus: Bus, clock: Clock = system_clo
         Loop("forget", forget),
         Loop("relay", Relay(database, outbox, bus, clock).run),
     )
-    return Service(NAME, app, settings.port, loops, database.close)
+    return Service(NAME, app, settings.host, settings.port, loops, database.close)

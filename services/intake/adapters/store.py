@@ -213,21 +213,19 @@ async def _insert_requests(tx: Transaction, answered: Sequence[tuple[Request, An
 
 
 def _event(source: str, write: EncounterWrite, subject: SubjectWrite, sealed: Sealed) -> Event:
-    told = {
-        "subject_number": subject.number,
-        "record_version": write.record_version,
-        "encounter_at": write.encounter_at,
+    data = EncounterReported(
+        subject_number=subject.number,
+        record_version=write.record_version,
+        encounter_at=write.encounter_at,
         # The legal clock starts at the encounter where the report names no other moment.
-        "discovered_at": write.discovered_at or write.encounter_at,
-        "accepted_at": write.accepted_at,
-    }
+        discovered_at=write.discovered_at or write.encounter_at,
+        accepted_at=write.accepted_at,
+    )
     return Event(
         id=subject.event_id,
         time=write.accepted_at,
         source=source,
-        data=EncounterReported(**told)
-        if subject.changed is None
-        else EncounterAmended(**told, changed_groups=subject.changed),
+        data=data if subject.changed is None else _amended(data, subject.changed),
         key=write.id,
         jurisdiction=write.jurisdiction,
         correlation_id=write.correlation_id,
@@ -239,4 +237,15 @@ def _event(source: str, write: EncounterWrite, subject: SubjectWrite, sealed: Se
         key_id=sealed.key_id,
         commitment=sealed.commitment,
         sealed=sealed.groups,
+    )
+
+
+def _amended(data: EncounterReported, changed: tuple[str, ...]) -> EncounterAmended:
+    return EncounterAmended(
+        subject_number=data.subject_number,
+        record_version=data.record_version,
+        encounter_at=data.encounter_at,
+        discovered_at=data.discovered_at,
+        accepted_at=data.accepted_at,
+        changed_groups=changed,
     )

@@ -60,13 +60,8 @@ def content_digest(blind: BlindIndex, encounter_id: UUID, amendment: Amendment) 
     asked = amendment.model_dump(mode="python", exclude_unset=True, exclude={"discovered_at"})
     if too_deep([amendment.encounter, *(group for one in amendment.subjects for group in _given(one).values())]):
         raise Malformed("The body is nested too deeply.")
-    moment = amendment.discovered_at.astimezone(UTC).isoformat() if _moment_is_sane(amendment.discovered_at) else None
+    moment = amendment.discovered_at.isoformat() if amendment.discovered_at else None
     return blind("intake.content", json.dumps([str(encounter_id), asked, moment], sort_keys=True))
-
-
-def _moment_is_sane(moment: datetime | None) -> bool:
-    # A year-1 moment with an offset has no UTC; it is refused later, by name.
-    return moment is not None and moment.year > 1
 
 
 def decide(record: EncounterRecord, amendment: Amendment, now: datetime, law: Law, blind: BlindIndex) -> Change:
@@ -85,8 +80,8 @@ def decide(record: EncounterRecord, amendment: Amendment, now: datetime, law: La
         raise SubjectErased("every subject of this encounter was erased")
     shared = next(iter(open_groups.values()))[FieldGroup.ENCOUNTER]
     if amendment.encounter:
-        shared, found = _checked({FieldGroup.ENCOUNTER: merge_patch(shared, amendment.encounter)}, "")
-        shared = shared.get(FieldGroup.ENCOUNTER)
+        merged, found = _checked({FieldGroup.ENCOUNTER: merge_patch(shared, amendment.encounter)}, "")
+        shared = merged[FieldGroup.ENCOUNTER]
         errors += found
         if not found and incident_index(blind, record.agency, shared["incident_number"]) != record.incident:
             errors.append(FieldError("/encounter/incident_number", "names the record and cannot be amended"))
@@ -102,12 +97,10 @@ def decide(record: EncounterRecord, amendment: Amendment, now: datetime, law: La
         pointer = f"/subjects/{index}"
         given = _given(subject)
         own, found = _checked(_merged(before, given), pointer)
-        found += [
-            problem
-            for problem in (subject_problems(SubjectFacts.from_groups(own), pointer, now, law) if not found else ())
+        if not found:
+            problems = subject_problems(SubjectFacts.from_groups(dict(own)), pointer, now, law)
             # What was stored under an earlier catalogue stays; only what is sent now is held against today's.
-            if problem.pointer.removeprefix(pointer + "/").partition("/")[0] in given
-        ]
+            found += [one for one in problems if one.pointer.removeprefix(pointer + "/").partition("/")[0] in given]
         found += [
             FieldError(f"{pointer}/{group}", "is required")
             for group in (FieldGroup.AGE, FieldGroup.CIRCUMSTANCES)
