@@ -50,7 +50,9 @@ async def storm(world: World, random: Random, reports: int, outage: Callable[[],
     """Posts while it kills; one outage of the database or the broker half-way. Returns who was accepted."""
     poster = Poster(world)
     await world.up()
-    posting = asyncio.create_task(poster.post_all(an_encounter(random.randrange(3)) for _ in range(reports)))
+    posting: asyncio.Task[None] = asyncio.create_task(
+        poster.post_all(an_encounter(random.randrange(3)) for _ in range(reports))
+    )
     was_out = False
     hit: list[str] = []
     names = sorted(world.processes)
