@@ -14,8 +14,9 @@ from contracts.facts import FieldGroup
 from kernel.database import Database
 from kernel.errors import SubjectErased
 from kernel.keyset import Keyset
+from kernel.migrations import KEYS, migrate
 from kernel.sealing import seal, unseal
-from kernel.subject_keys import GRANTS, KEYS_V1, SubjectKeys, apply_erasures
+from kernel.subject_keys import GRANTS, SubjectKeys, apply_erasures
 from tests.support.wait import until
 
 pytestmark = pytest.mark.postgres
@@ -42,11 +43,7 @@ def store(service: str = "intake", keyset: Keyset = KEYSET, time: Time | None = 
 
 @pytest.fixture(scope="module")
 async def dsn(module_database_dsn: str) -> str:
-    connection = await asyncpg.connect(module_database_dsn)
-    await connection.execute("CREATE SCHEMA keys")
-    for statement in KEYS_V1:
-        await connection.execute(statement)
-    await connection.close()
+    await migrate(module_database_dsn, [KEYS])
     return module_database_dsn
 
 

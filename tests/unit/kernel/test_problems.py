@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from kernel.http.problems import field_errors
 from tests.unit.kernel.test_gate import REPORT
 from tests.unit.kernel.webservice import WebService, running
 
@@ -171,3 +172,11 @@ def test_rules_of_ours_are_said_in_fixed_words() -> None:
                     raised += 1
                     assert all(isinstance(argument, ast.Constant) for argument in call.args), f"{path}:{node.lineno}"
     assert raised
+
+
+@pytest.mark.parametrize("given", [CANARY, [CANARY], {"a": {"b": CANARY}}, {CANARY + " ": 1}, 4711])
+def test_words_that_quote_the_request_are_left_out(given: Any) -> None:
+    """As `date.fromisoformat` and others do when a rule of ours calls them."""
+    problem = {"loc": ("body", "a"), "type": "value_error", "input": given, "ctx": {"error": ValueError(f"no {given}")}}
+    [error] = field_errors([problem], {"a": given})
+    assert (error.pointer, error.detail) == ("/a", "is not valid")
