@@ -138,6 +138,11 @@ class World:
     def deaths(self) -> int:
         return sum(process.deaths for process in self.processes.values())
 
+    @property
+    def has_points_left(self) -> bool:
+        """Whether some process has still to die at a crash point."""
+        return any(process.points for process in self.processes.values())
+
     def logs(self) -> str:
         return "\n".join(
             f"--- {process.name}\n" + "\n".join(process.log.read_text(errors="replace").splitlines()[-15:])
