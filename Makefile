@@ -48,9 +48,9 @@ bench-full: $(INSTALLED) ## Measure growth too (hours)
 	@$(BIN)/python -m benchmarks.run --full $(ARGS)
 
 .PHONY: lock
-lock: ## Resolve pyproject.toml anew into requirements.lock
+lock: ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: to the newest versions)
 	@$(find_uv); $$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --group dev --custom-compile-command "make lock" --upgrade pyproject.toml -o requirements.lock
+	  --group dev --custom-compile-command "make lock" $(ARGS) pyproject.toml -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove what make installed and what tools cached (never var/, where the data is)

@@ -140,14 +140,10 @@ def decode(key: bytes, headers: Headers, value: bytes) -> Event:
     try:
         body = orjson.loads(value)
         optional: dict[str, Any] = {
-            name: UUID(attributes[_header_name(name)])
-            for name in _OPTIONAL_UUIDS
-            if _header_name(name) in attributes
+            name: UUID(attributes[_header_name(name)]) for name in _OPTIONAL_UUIDS if _header_name(name) in attributes
         }
         optional |= {
-            name: attributes[_header_name(name)]
-            for name in _OPTIONAL_TEXTS
-            if _header_name(name) in attributes
+            name: attributes[_header_name(name)] for name in _OPTIONAL_TEXTS if _header_name(name) in attributes
         }
         if "ce_subject" in attributes:
             optional["subject_id"] = UUID(attributes["ce_subject"])

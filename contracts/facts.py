@@ -101,9 +101,7 @@ class Age(Facts):
 
     birth_date: date | None = None
     years: Years | None = None
-    verified_by: (
-        Literal["document", "fingerprint", "ncic", "court_record", "child_protection_record"] | None
-    ) = None
+    verified_by: Literal["document", "fingerprint", "ncic", "court_record", "child_protection_record"] | None = None
     estimated_min: Years | None = None
     estimated_max: Years | None = None
     stated_years: Years | None = None

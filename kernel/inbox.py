@@ -5,12 +5,8 @@ somebody else owns the partition now, and the whole batch is undone.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import structlog
-from prometheus_client import Counter, Gauge
 
 from contracts.envelope import Event, MalformedEvent, decode
 from contracts.events import UnknownEventType
@@ -18,16 +14,17 @@ from kernel.bus import Bus, Delivery, Position, Subscription
 from kernel.crashpoints import reach
 from kernel.database import UNAVAILABLE, Database, Transaction
 from kernel.errors import StaleOwner, Unavailable
-from kernel.parking import Parked, park, parked_keys, reason_of, take_parked
+from kernel.parking import Parked, park, parked_keys, take_parked
+from kernel.telemetry import counter, describe, gauge, logger
 
 BATCH = 500
 FETCH_SECONDS = 0.5
 
-HANDLED = Counter("firstnotice_events_handled_total", "Events that took effect", ["service", "topic"])
-REPEATED = Counter("firstnotice_events_repeated_total", "Events that had been handled before", ["service"])
-PARKED = Gauge("firstnotice_events_parked", "Events parked because they could not be handled", ["service"])
+HANDLED = counter("events_handled", "Events that took effect", ["service", "topic"])
+REPEATED = counter("events_repeated", "Events that had been handled before", ["service"])
+PARKED = gauge("events_parked", "Events parked because they could not be handled", ["service"])
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,12 @@ class Consumer:
         self._member = member
         self._handlers = handlers
         self._nexts: dict[Position, int] = {}
+        self.stale_batches = 0
+        """Batches discarded because another worker owned the partition."""
+
+    def assigned(self) -> frozenset[Position]:
+        """The partitions that this member reads now."""
+        return frozenset(self._nexts)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises Unavailable: run it again, it resumes where the database says."""
@@ -79,6 +82,7 @@ class Consumer:
                     await self._consume(generation, fresh)
                 except StaleOwner as error:
                     log.warning(str(error))
+                    self.stale_batches += 1
                     self._nexts.clear()
                     continue
                 await subscription.handled({one.position: self._nexts[one.position] for one in fresh})
@@ -130,7 +134,7 @@ class Consumer:
         except (Unavailable, StaleOwner, *UNAVAILABLE):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a handler raises must not stop the others' events
-            log.warning("a batch failed and is taken event by event", reason=reason_of(error))
+            log.warning("a batch failed and is taken event by event", reason=describe(error))
             await self._transact(generation, deliveries, one_by_one=True)
 
     async def _transact(self, generation: str, deliveries: Sequence[Delivery], *, one_by_one: bool) -> None:
@@ -143,7 +147,7 @@ class Consumer:
                 event = decode(str(record.key).encode(), record.headers, record.value)
                 received.append(Received(event, delivery))
             except (MalformedEvent, UnknownEventType) as error:
-                unreadable.append(Parked(delivery, None, reason_of(error)))
+                unreadable.append(Parked(delivery, None, describe(error)))
         async with self._database.transaction() as tx:
             await park(tx, unreadable)
             new = await self._new(tx, received)
@@ -197,8 +201,8 @@ class Consumer:
             except (Unavailable, StaleOwner, *UNAVAILABLE):
                 raise
             except Exception as error:  # noqa: BLE001 - parked with its reason, alarmed and retried
-                log.error("an event is parked", reason=reason_of(error), event_id=str(one.event.id))
-                await park(tx, [Parked(one.delivery, one.event.id, reason_of(error))])
+                log.error("an event is parked", reason=describe(error), event_id=str(one.event.id))
+                await park(tx, [Parked(one.delivery, one.event.id, describe(error))])
                 PARKED.labels(self._group).inc()
 
     async def _advance(self, tx: Transaction, generation: str, nexts: Mapping[Position, int]) -> None:
@@ -236,7 +240,7 @@ class Consumer:
                     except (Unavailable, *UNAVAILABLE):
                         raise
                     except Exception as error:  # noqa: BLE001 - it stays parked, and so do those behind it
-                        log.warning("an event stays parked", reason=reason_of(error))
+                        log.warning("an event stays parked", reason=describe(error))
                         await tx.driver.execute("UPDATE parked SET tries = tries + 1 WHERE id = $1", row_id)
                         break
                     await tx.driver.execute("DELETE FROM parked WHERE id = $1", row_id)
@@ -263,8 +267,3 @@ async def replay_from(tx: Transaction, bus: str, generation: str, position: Posi
     To make them take effect again, delete their inbox rows in the same transaction.
     """
     await _set_offset(tx, bus, generation, position, offset)
-
-
-def backoff_seconds(failures: int) -> float:
-    """How long a loop waits after failing so many times in a row: full jitter, at most 5 s."""
-    return random.uniform(0.05, min(5.0, 0.1 * 2 ** min(failures, 10)))

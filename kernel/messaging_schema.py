@@ -115,7 +115,7 @@ EMBEDDED_LOG_V1: tuple[str, ...] = (
         FOREACH service IN ARRAY ARRAY['fn_intake', 'fn_router', 'fn_eligibility', 'fn_audit'] LOOP
             IF EXISTS (SELECT FROM pg_roles WHERE rolname = service) THEN
                 EXECUTE format('GRANT USAGE ON SCHEMA bus TO %I', service);
-                EXECUTE format('GRANT SELECT, INSERT, UPDATE ON bus.log, bus.partition, bus.record, bus.member TO %I', service);
+                EXECUTE format('GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA bus TO %I', service);
                 EXECUTE format('GRANT DELETE ON bus.member TO %I', service);
             END IF;
         END LOOP;

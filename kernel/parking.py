@@ -1,6 +1,5 @@
 """Events that cannot be handled wait here, with the later ones of their key behind them; everything else moves on."""
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,13 +14,7 @@ class Parked:
     delivery: Delivery
     event_id: UUID | None
     reason: str
-
-
-def reason_of(error: BaseException) -> str:
     """What failed and where in the code; never the error's own text, which may hold a person's data."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
 
 
 async def park(tx: Transaction, parked: Sequence[Parked]) -> None:

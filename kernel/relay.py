@@ -11,8 +11,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import asyncpg
-import structlog
-from prometheus_client import Gauge
 
 from contracts.envelope import SHARDS, sequence_headers
 from kernel.bus import Bus, Record
@@ -21,16 +19,15 @@ from kernel.crashpoints import reach
 from kernel.database import Database
 from kernel.doorbell import wait_for
 from kernel.outbox import Outbox, roll_partitions, unpack_headers
+from kernel.telemetry import gauge
 
 BATCH = 500
 POLL_SECONDS = 0.15
 CLAIM_SECONDS = 2.0
 ROLL_SECONDS = 3600.0
 
-OLDEST = Gauge("firstnotice_outbox_oldest_seconds", "Age of the oldest unpublished event", ["service"])
-PENDING = Gauge("firstnotice_outbox_pending", "Unpublished events seen at the last look", ["service"])
-
-log = structlog.get_logger(__name__)
+OLDEST = gauge("outbox_oldest_seconds", "Age of the oldest unpublished event", ["service"])
+PENDING = gauge("outbox_pending", "Unpublished events seen at the last look", ["service"])
 
 
 class Relay:

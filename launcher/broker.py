@@ -4,7 +4,6 @@ The jars come from Maven once, into a cache outside the tree; what is fetched an
 """
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import re
@@ -79,9 +78,12 @@ def fetch_broker(cache_dir: Path, progress: Callable[[str], None] = lambda line:
                 "Maven could not fetch Apache Kafka. Is there a network, or a mirror in Maven's settings? "
                 f"You can also set KAFKA_BOOTSTRAP_SERVERS.\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
-        # Another process may have been faster; its jars are as good as ours.
-        with contextlib.suppress(OSError):
+        try:
             fetched.rename(jars)
+        except OSError:
+            if not jars.is_dir():
+                raise
+            # Another process was faster; its jars are as good as ours.
     return jars
 
 

@@ -49,12 +49,32 @@ class Ownership:
             self._file = None
 
 
-class LeashedProcess:
-    """A child process that cannot outlive us: if this process dies, even by SIGKILL, the child is killed.
+class Leash:
+    """Kills a process with SIGKILL when this process dies, however it dies.
 
     A tiny shell waits for the end of a pipe that only we hold open. Unlike PR_SET_PDEATHSIG this also works on
-    macOS, and does not kill the child when merely the thread that started it ends.
+    macOS, and does not kill the other merely because the thread that started it ended.
     """
+
+    def __init__(self, pid: int) -> None:
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", f"read -r _; kill -9 {pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def release(self) -> None:
+        """Let go, at the latest when the process has been reaped: its pid may then belong to somebody else."""
+        self._watcher.kill()
+        self._watcher.wait()
+        if self._watcher.stdin is not None:
+            self._watcher.stdin.close()
+
+
+class LeashedProcess:
+    """A child process that cannot outlive us."""
 
     def __init__(self, arguments: list[str], *, output: Path) -> None:
         with output.open("wb") as log:
@@ -65,13 +85,7 @@ class LeashedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop the child in order
             )
-        self._leash = subprocess.Popen(
-            ["/bin/sh", "-c", f"read -r _; kill -9 {self._child.pid}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._leash = Leash(self._child.pid)
 
     @property
     def pid(self) -> int:
@@ -79,7 +93,10 @@ class LeashedProcess:
 
     @property
     def running(self) -> bool:
-        return self._child.poll() is None
+        if self._child.poll() is None:
+            return True
+        self._leash.release()
+        return False
 
     def terminate(self, timeout: float) -> None:
         """Ask with SIGTERM and wait; after `timeout` seconds, SIGKILL."""
@@ -88,18 +105,14 @@ class LeashedProcess:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:
             self._child.kill()
-        self._reap()
+            self._child.wait()
+        self._leash.release()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         self._child.kill()
-        self._reap()
-
-    def _reap(self) -> None:
-        # The leash goes first: once the child is reaped its pid may belong to somebody else.
-        self._leash.kill()
-        self._leash.communicate()
         self._child.wait()
+        self._leash.release()
 
 
 def free_loopback_ports(count: int) -> list[int]:

@@ -1,1 +1,1 @@
-"""The four services; none imports another."""
+"""The four services. None imports another; what they share is in contracts, kernel and rulebook."""

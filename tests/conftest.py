@@ -8,6 +8,7 @@ import pytest
 
 from launcher.broker import LocalBroker
 from launcher.postgres import EmbeddedPostgres
+from launcher.processes import Leash
 from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
 
 
@@ -15,7 +16,10 @@ from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """The session's PostgreSQL. Never kill it: ask `postgres_factory` for one of your own."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        assert server.pid is not None
+        leash = Leash(server.pid)  # if the test run itself is killed, its server must not stay behind
         yield server
+        leash.release()
 
 
 @pytest.fixture

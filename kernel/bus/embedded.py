@@ -100,6 +100,7 @@ class EmbeddedBus:
 
     @asynccontextmanager
     async def subscribe(self, group: str, topics: Sequence[str], member: str) -> AsyncIterator[Subscription]:
+        await self.start()
         try:
             connection = await self._database.connect()
         except UNAVAILABLE as error:

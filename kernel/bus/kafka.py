@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalStateError, KafkaError, TopicAlreadyExistsError
@@ -14,11 +13,12 @@ from aiokafka.structs import OffsetAndMetadata
 
 from kernel.bus import Delivery, Position, Record, Subscription
 from kernel.errors import Unavailable
+from kernel.telemetry import logger
 
 PUBLISH_SECONDS = 30.0
 """An idempotent batch never expires by itself: after this the outcome is unknown and the outbox sends again."""
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 async def create_topics(bootstrap_servers: str, topics: Sequence[str], *, partitions: int, replication: int) -> None:
@@ -41,9 +41,17 @@ class KafkaBus:
     name = "kafka"
     transactional = False
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str) -> None:
+    def __init__(self, bootstrap_servers: str, *, client_id: str, prefix: str = "", session_seconds: int = 45) -> None:
+        """`prefix` comes before every topic and group name, for several installations on one cluster.
+
+        Members are static: one that comes back within `session_seconds` takes up its partitions without a rebalance;
+        after that time they go to the others.
+        """
         self._servers = bootstrap_servers
         self._client_id = client_id
+        self._prefix = prefix
+        self._session_seconds = session_seconds
+        self._session_seconds = session_seconds
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
@@ -93,7 +101,7 @@ class KafkaBus:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 sent = [
                     await producer.send(
-                        record.topic,
+                        self._prefix + record.topic,
                         key=str(record.key).encode(),
                         value=record.value,
                         headers=list(record.headers),
@@ -113,16 +121,16 @@ class KafkaBus:
     @asynccontextmanager
     async def subscribe(self, group: str, topics: Sequence[str], member: str) -> AsyncIterator[Subscription]:
         consumer = AIOKafkaConsumer(
-            *topics,
+            *(self._prefix + topic for topic in topics),
             bootstrap_servers=self._servers,
             client_id=f"{self._client_id}-{member}",
-            group_id=f"firstnotice-{group}",
+            group_id=f"firstnotice-{self._prefix}{group}",
             group_instance_id=member,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            session_timeout_ms=45_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=self._session_seconds * 1000,
+            heartbeat_interval_ms=2_000,
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=300_000,
             fetch_max_wait_ms=250,
@@ -134,7 +142,7 @@ class KafkaBus:
             await self._discard(consumer)
             raise Unavailable(f"the broker does not answer ({type(error).__name__})") from error
         try:
-            yield _KafkaSubscription(consumer)
+            yield _KafkaSubscription(consumer, self._prefix)
         finally:
             await self._discard(consumer)
 
@@ -143,12 +151,19 @@ class KafkaBus:
             async with asyncio.timeout(5):
                 await client.stop()
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("a broker client did not stop in order", error_type=type(error).__name__)
+            log.warning("a broker client did not stop in order", error=error)
 
 
 class _KafkaSubscription:
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, prefix: str) -> None:
         self._consumer = consumer
+        self._prefix = prefix
+
+    def _position(self, topic: str, partition: int) -> Position:
+        return Position(topic.removeprefix(self._prefix), partition)
+
+    def _partition(self, position: Position) -> TopicPartition:
+        return TopicPartition(self._prefix + position.topic, position.partition)
 
     async def fetch(self, max_records: int, seconds: float) -> Sequence[Delivery]:
         try:
@@ -157,36 +172,38 @@ class _KafkaSubscription:
             raise Unavailable(f"the broker does not answer ({type(error).__name__})") from error
         return [
             Delivery(
-                Position(message.topic, message.partition),
+                self._position(message.topic, message.partition),
                 message.offset,
-                Record(message.topic, _key(message.key), tuple(message.headers), message.value or b""),
+                Record(
+                    message.topic.removeprefix(self._prefix),
+                    _key(message.key),
+                    tuple(message.headers),
+                    message.value or b"",
+                ),
             )
             for messages in batches.values()
             for message in messages
         ]
 
     def assigned(self) -> frozenset[Position]:
-        return frozenset(Position(tp.topic, tp.partition) for tp in self._consumer.assignment())
+        return frozenset(self._position(tp.topic, tp.partition) for tp in self._consumer.assignment())
 
     async def bounds(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
-        partitions = [TopicPartition(position.topic, position.partition) for position in positions]
+        partitions = [self._partition(position) for position in positions]
         try:
             first = await self._consumer.beginning_offsets(partitions)
             end = await self._consumer.end_offsets(partitions)
         except (KafkaError, OSError) as error:
             raise Unavailable(f"the broker does not answer ({type(error).__name__})") from error
-        return {Position(tp.topic, tp.partition): (first[tp], end[tp]) for tp in partitions}
+        return {self._position(tp.topic, tp.partition): (first[tp], end[tp]) for tp in partitions}
 
     def seek(self, position: Position, offset: int) -> None:
         # A rebalance may have taken the partition since: whoever has it now seeks for itself.
         with suppress(IllegalStateError):
-            self._consumer.seek(TopicPartition(position.topic, position.partition), offset)
+            self._consumer.seek(self._partition(position), offset)
 
     async def handled(self, nexts: Mapping[Position, int]) -> None:
-        offsets = {
-            TopicPartition(position.topic, position.partition): OffsetAndMetadata(offset, "")
-            for position, offset in nexts.items()
-        }
+        offsets = {self._partition(position): OffsetAndMetadata(offset, "") for position, offset in nexts.items()}
         with suppress(KafkaError, OSError):
             await self._consumer.commit(offsets)
 

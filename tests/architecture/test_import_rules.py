@@ -14,3 +14,5 @@ def test_every_top_level_package_is_under_the_import_rules() -> None:
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     packages = {name for name in shipped["packages"] if (ROOT / name / "__init__.py").exists()}
     assert listed == packages
+    pure = set(rules["importlinter:contract:pure"]["source_modules"].split())
+    assert pure >= packages & {"contracts", "rulebook"}
