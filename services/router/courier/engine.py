@@ -8,33 +8,33 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-
-import structlog
-from prometheus_client import Counter, Gauge
+from uuid import UUID
 
 from contracts.events import PriorityClass
 from kernel.clock import Clock
 from kernel.crashpoints import reach
 from kernel.doorbell import Doorbell, wait_for
 from kernel.errors import ConfigurationError, Unavailable
+from kernel.telemetry import counter, gauge, logger
 from services.router.adapters.endpoints import Endpoint, Endpoints
 from services.router.courier.job import Job, Result
-from services.router.courier.lanes import PRIORITIES, Breaker, BreakerPolicy, Lane, priority_number
+from services.router.courier.lanes import Breaker, BreakerPolicy, Lane
 from services.router.courier.recorder import Recorder
 from services.router.courier.store import Ask, CourierStore, Due
 from services.router.courier.transport import Transport
 from services.router.domain.backoff import Backoff
 from services.router.domain.classification import Answer, classify
+from services.router.domain.priorities import PRIORITIES, priority_number
 
 CONTENT_TYPE = "application/cloudevents+json"
 
-ATTEMPTS = Counter("firstnotice_courier_attempts_total", "Attempts that ended", ["outcome"])
-UNDER_WAY = Gauge("firstnotice_courier_under_way", "Notices that the courier holds in memory")
-OLDEST_DUE = Gauge("firstnotice_courier_oldest_due_seconds", "Since when the oldest due notice waits", ["priority"])
-RESTING = Gauge("firstnotice_courier_lanes_resting", "Endpoints whose circuit breaker is open")
-UNKNOWN = Gauge("firstnotice_courier_recipients_unknown", "Recipients with notices due and no endpoint")
+ATTEMPTS = counter("courier_attempts", "Attempts that ended", ["outcome"])
+UNDER_WAY = gauge("courier_under_way", "Notices that the courier holds in memory")
+OLDEST_DUE = gauge("courier_oldest_due_seconds", "Since when the oldest due notice waits", ["priority"])
+RESTING = gauge("courier_lanes_resting", "Endpoints whose circuit breaker is open")
+UNKNOWN = gauge("courier_recipients_unknown", "Recipients with notices due and no endpoint")
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,17 @@ class Courier:
         self._waiting = 0
         self._sending = 0
 
-    # -- for whoever issues notices --
+    # -- for whoever issues notices (application.ports.Departures) --
+
+    @property
+    def worker(self) -> UUID:
+        """Owner of this worker's leases."""
+        return self._store.worker
+
+    @property
+    def lease(self) -> float:
+        """Seconds."""
+        return self._policy.lease
 
     def room(self, recipient_id: str, priority: PriorityClass) -> int:
         """How many new notices of this class may be born leased to this worker now."""
@@ -155,7 +165,7 @@ class Courier:
                     self._space.clear()
                     return self._space, self._policy.poll
         except Unavailable as error:
-            log.warning("the courier waits for the database", reason=str(error))
+            log.warning("the courier waits for the database", error=error)
             return bell, self._uniform(self._policy.poll, 5 * self._policy.poll)
         soonest = min((due.seconds for due in dues if due.seconds > 0), default=self._policy.poll)
         return bell, min(self._policy.poll, max(soonest, 0.001))
@@ -263,7 +273,7 @@ class Courier:
             await self._store.release(jobs)
         except Unavailable:
             # Their leases run out by themselves.
-            log.warning("leases could not be given back", notices=len(jobs))
+            log.warning("leases could not be given back", count=len(jobs))
 
     # -- lanes and endpoints --
 
@@ -286,7 +296,7 @@ class Courier:
             if not self._endpoints.refresh():
                 return
         except ConfigurationError as error:
-            log.error("the endpoints file is not taken into use", reason=str(error))
+            log.error("the endpoints file is not taken into use", error=error)
             return
         after = self._endpoints.fingerprints(self._lanes)
         changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))

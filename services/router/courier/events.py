@@ -1,17 +1,16 @@
 """What the courier tells of each attempt: the events on topic `notices`."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-import structlog
 
 from contracts.envelope import Event
 from contracts.events import EventData, NoticeAttempted, NoticeConfirmed, NoticeHeld
 from kernel.clock import Clock, Ids
-from services.router.courier.job import Origin, Result
+from kernel.telemetry import logger
+from services.router.courier.job import Result
+from services.router.domain.origin import Origin, tell
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class Teller:
@@ -63,35 +62,4 @@ class Teller:
 
     def event(self, origin: Origin, data: EventData, causation_id: UUID, at: datetime | None = None) -> Event:
         """An event about one notice; by default it happens now."""
-        return Event(
-            id=self._ids(),
-            time=at or self._clock(),
-            source=self._source,
-            data=data,
-            key=origin.encounter_id,
-            jurisdiction=origin.jurisdiction,
-            correlation_id=origin.correlation_id,
-            causation_id=causation_id,
-            encounter_id=origin.encounter_id,
-            subject_id=origin.subject_id,
-            agency=origin.agency,
-            law_version=origin.law_version,
-            policy_version=origin.policy_version,
-            traceparent=origin.traceparent,
-        )
-
-
-def origin_of(row: Any) -> Origin:
-    """From a row of `notice`."""
-    return Origin(
-        encounter_id=row["encounter_id"],
-        subject_id=row["subject_id"],
-        obligation_id=row["obligation_id"],
-        duty_id=row["duty_id"],
-        jurisdiction=row["jurisdiction"],
-        correlation_id=row["correlation_id"],
-        agency=row["agency"],
-        law_version=row["law_version"],
-        policy_version=row["policy_version"],
-        traceparent=row["traceparent"],
-    )
+        return tell(origin, data, id=self._ids(), source=self._source, time=at or self._clock(), cause=causation_id)

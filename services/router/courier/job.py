@@ -5,22 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.router.domain.classification import Verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What the events about a notice carry on: where it came from and under which law."""
-
-    encounter_id: UUID
-    subject_id: UUID
-    obligation_id: UUID
-    duty_id: str
-    jurisdiction: str
-    correlation_id: UUID
-    agency: str | None = None
-    law_version: str | None = None
-    policy_version: str | None = None
-    traceparent: str | None = None
+from services.router.domain.origin import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from contracts.events import PriorityClass
 from services.router.courier.job import Job
-
-PRIORITIES: tuple[PriorityClass, ...] = ("first_notice", "correction", "determination", "replay")
-"""Most urgent first; the position is what the database stores."""
+from services.router.domain.priorities import PRIORITIES
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
 """The part of a lane's slots that a class and all less urgent ones may hold together."""
@@ -23,10 +20,6 @@ QUEUED_SECONDS = 1.0
 MOST_QUEUED = 1024
 PATIENCE = 0.2
 """Weight of the newest attempt in the average duration."""
-
-
-def priority_number(priority: PriorityClass) -> int:
-    return PRIORITIES.index(priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
-
 from kernel.doorbell import wait_for
 from kernel.errors import Unavailable
+from kernel.telemetry import logger
 from services.router.courier.job import Result
 
 FULL = 200
@@ -16,7 +15,7 @@ LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.025
 RETRY_SECONDS = 0.5
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class Recorder:
@@ -50,7 +49,7 @@ class Recorder:
             try:
                 await self._write(batch)
             except Unavailable as error:
-                log.warning("results wait for the database", reason=str(error), waiting=len(self._results))
+                log.warning("results wait for the database", error=error, count=len(self._results))
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
                 continue
             del self._results[: len(batch)]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
-import structlog
-
 from contracts.envelope import Event
 from contracts.events import EndpointChanged, NoticeCorrected
 from contracts.facts import FieldGroup
@@ -19,7 +17,9 @@ from kernel.database import Database, Transaction
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, SealBroken, Sealed, unseal
 from kernel.subject_keys import SubjectKeys
-from services.router.courier.events import Teller, origin_of
+from kernel.telemetry import logger
+from services.router.adapters.rows import origin_of
+from services.router.courier.events import Teller
 from services.router.courier.job import Job, Result
 from services.router.domain.classification import Verdict
 
@@ -28,7 +28,7 @@ SEAL_BROKEN = "seal_broken"
 WORKER_LOST = "worker_lost"
 _ENDPOINT = UUID("6b9c4a1e-0d6f-5c1b-9a53-2f3f6f0f7a03")
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class CourierStore:
             ours = {row["notice_id"] for row in rows}
             valid = [result for result in results if result.job.notice_id in ours]
             if len(valid) < len(results):
-                log.warning("results came after their lease had ended", attempts=len(results) - len(valid))
+                log.warning("results came after their lease had ended", count=len(results) - len(valid))
             await self._write_attempts(tx, valid)
             await self._outbox.append(tx, [event for result in valid for event in self._tell.ended(result)])
 
@@ -369,7 +369,7 @@ class CourierStore:
         )
         fresh = [row for row in rows if row["state_before"] != "held"]
         if fresh:
-            log.error("notices are held", reason=reason, notices=len(fresh), owner=self._owner)
+            log.error("notices are held", reason=reason, count=len(fresh), owner=self._owner)
         await self._outbox.append(
             tx,
             [
