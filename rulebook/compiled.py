@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from rulebook.compiler import Compiler, Tree, read_value
+from rulebook.compiler import Compiler, Leaf, Tree, read_value
 from rulebook.conditions import All, Compare, Condition
 from rulebook.errors import LawError
 from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Program, ProgramVersion
@@ -46,6 +46,7 @@ class CompiledProgramVersion:
     when: Tree
     """The person's own conditions, the least victim status among them."""
     supply: Tree
+    leaves: tuple[Leaf, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ class Link:
             if self._spec(fact, where).group != "supply":
                 raise LawError(f"{where}: {fact} is about the person; move it from `supply` to `when`")
         supply = All(all=tuple(Compare.model_validate({"fact": fact, "is": True}) for fact in version.supply))
-        return CompiledProgramVersion(version, when, self._tree(supply, where))
+        leaves = {leaf.index: leaf for leaf in when.leaves()}
+        return CompiledProgramVersion(version, when, self._tree(supply, where), tuple(leaves.values()))
 
     def _rule(self, spec: DutyRule, where: str) -> CompiledRule:
         always = All(all=())

@@ -5,7 +5,7 @@ Equal parts are shared, so that one evaluation looks at each of them once.
 
 import operator as op
 from calendar import monthrange
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
@@ -17,6 +17,7 @@ from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, klee
 from rulebook.schema import FactSpec
 from rulebook.values import FactMap, plain, test_value
 
+_HOLDS = {Truth.TRUE: True, Truth.FALSE: False, Truth.UNKNOWN: None}
 _ORDER = {"lt": op.lt, "lte": op.le, "gt": op.gt, "gte": op.ge}
 
 
@@ -44,12 +45,13 @@ class Reason:
 class Evaluation:
     """One person on one day; remembers what has been evaluated."""
 
-    __slots__ = ("as_of", "facts", "memo")
+    __slots__ = ("as_of", "facts", "memo", "reasons")
 
     def __init__(self, facts: FactMap, as_of: date) -> None:
         self.facts = facts
         self.as_of = as_of
         self.memo: dict[int, Truth] = {}
+        self.reasons: dict[int, Reason] = {}
 
 
 class Tree:
@@ -118,13 +120,15 @@ class AtLeastTree(Tree):
 
 
 class Leaf(Tree):
-    __slots__ = ("fact", "operator", "test", "threshold")
+    __slots__ = ("fact", "operator", "shown", "sort_key", "test", "threshold")
 
     def __init__(self, index: int, fact: str, operator: str, threshold: Any, test: Callable[[Any], bool]) -> None:
         super().__init__(index)
         self.fact = fact
         self.operator = operator
         self.threshold = threshold
+        self.shown = [plain(item) for item in threshold] if isinstance(threshold, tuple) else plain(threshold)
+        self.sort_key = (fact, operator, str(self.shown))
         self.test = test
 
     def _truth(self, on: Evaluation) -> Truth:
@@ -140,12 +144,12 @@ class Leaf(Tree):
         yield self
 
     def reason(self, on: Evaluation) -> Reason:
-        value = on.facts.get(self.fact)
-        shown = None if value is None else plain(value)
-        holds = {Truth.TRUE: True, Truth.FALSE: False, Truth.UNKNOWN: None}[self.truth(on)]
-        threshold = self.threshold
-        listed = [plain(item) for item in threshold] if isinstance(threshold, tuple) else plain(threshold)
-        return Reason(self.fact, self.operator, listed, shown, holds)
+        known = on.reasons.get(self.index)
+        if known is None:
+            value = on.facts.get(self.fact)
+            shown = None if value is None else plain(value)
+            known = on.reasons[self.index] = Reason(self.fact, self.operator, self.shown, shown, _HOLDS[self.truth(on)])
+        return known
 
 
 class AgeOfDateLeaf(Leaf):
@@ -167,18 +171,11 @@ def _plus_days(day: date, days: int) -> date:
     return day + timedelta(days=days)
 
 
-def reasons(tree: Tree, on: Evaluation) -> tuple[Reason, ...]:
-    """Why the condition is what it is, in an order that does not depend on how it was written."""
-    found = {leaf.index: leaf for leaf in tree.deciding(on)}
-    ordered = sorted(found.values(), key=lambda leaf: (leaf.fact, leaf.operator, str(leaf.threshold)))
+def reasons(trees: Iterable[Tree], on: Evaluation) -> tuple[Reason, ...]:
+    """Why the conditions are what they are, in an order that does not depend on how they were written."""
+    found = {leaf.index: leaf for tree in trees for leaf in tree.deciding(on)}
+    ordered = sorted(found.values(), key=lambda leaf: leaf.sort_key)
     return tuple(leaf.reason(on) for leaf in ordered)
-
-
-def missing(tree: Tree, on: Evaluation) -> frozenset[str]:
-    """Facts that stand between an unknown and an answer; empty if the answer is known."""
-    if tree.truth(on) is not Truth.UNKNOWN:
-        return frozenset()
-    return frozenset(leaf.fact for leaf in tree.deciding(on))
 
 
 def read_value(spec: FactSpec, raw: Any) -> Any:

@@ -108,7 +108,7 @@ def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> D
         recipient_id=recipient_id,
         review_after=review_after,
         citations=version.spec.cite,
-        reasons=tuple(str(reason) for tree in _trees(fired, passed) for reason in reasons(tree, on)),
+        reasons=tuple(str(reason) for reason in reasons(_trees(fired, passed), on)),
         decided_by=rule.decided_by,
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from contracts.facts import Age, SubjectFacts
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
-from rulebook.compiler import AgeOfDateLeaf, Evaluation, Leaf, Reason, missing, reasons
+from rulebook.compiler import AgeOfDateLeaf, Evaluation, Leaf, Reason, reasons
 from rulebook.kleene import Truth
 from rulebook.loader import Law
 from rulebook.person import age_on, birthday, known_facts, not_answered
@@ -152,20 +152,20 @@ def _under(
     truths = {version.when.truth(on) for version in versions}
     truth = truths.pop() if len(truths) == 1 else Truth.UNKNOWN
     supplies = {version.supply.truth(on) for version in versions}
+    why = reasons((version.when for version in versions), on)
     wanted: set[str] = set()
     if truth is Truth.UNKNOWN:
-        wanted = {fact for version in versions for fact in missing(version.when, on)}
-        wanted |= {also_missing} if also_missing else set()
-        wanted = {law.facts[fact].ask or fact for fact in wanted}
+        unknown = {reason.fact for reason in why if reason.holds is None} | ({also_missing} if also_missing else set())
+        wanted = {law.facts[fact].ask or fact for fact in unknown}
     single = versions[0] if len(versions) == 1 else None
     return _program_answer(
         program,
         outcome=_ANSWERS[truth],
         supply=_supply(versions, supplies),
         version=single,
-        reasons=_distinct(reason for version in versions for reason in reasons(version.when, on)),
+        reasons=why,
         missing=tuple(sorted(wanted)),
-        citations=_distinct(line for version in versions for line in version.spec.cite),
+        citations=tuple(dict.fromkeys(line for version in versions for line in version.spec.cite)),
     )
 
 
@@ -220,14 +220,6 @@ def _program_answer(
     )
 
 
-def _distinct(items: Iterable[Any]) -> tuple[Any, ...]:
-    found: list[Any] = []
-    for item in items:
-        if item not in found:
-            found.append(item)
-    return tuple(found)
-
-
 def _next_change(
     programs: list[CompiledProgram], on: Evaluation, law: Law, age: Age | None, encounter_on: date
 ) -> date | None:
@@ -241,7 +233,7 @@ def _next_change(
                 days |= {effective.from_, effective.until or effective.from_}
                 if not effective.holds(on.as_of):
                     continue
-            leaves |= {leaf.index: leaf for leaf in version.when.leaves()}
+            leaves.update((leaf.index, leaf) for leaf in version.leaves)
     for leaf in leaves.values():
         dated = on.facts.get(leaf.fact)
         if isinstance(leaf, AgeOfDateLeaf) and isinstance(dated, date):
