@@ -317,7 +317,8 @@ class RouterStore:
     async def answerable(self, tx: Transaction, notice_id: UUID, recipient_id: str) -> Answerable | None:
         row = await tx.driver.fetchrow(
             """
-            SELECT notice.*, obligation.acknowledgement, obligation.met_at FROM notice JOIN obligation USING (obligation_id)
+            SELECT notice.*, obligation.acknowledgement, obligation.met_at
+            FROM notice JOIN obligation USING (obligation_id)
             WHERE notice_id = $1 AND notice.recipient_id = $2 FOR UPDATE OF obligation
             """,
             notice_id,

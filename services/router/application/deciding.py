@@ -20,6 +20,7 @@ from contracts.events import (
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
+from kernel.errors import Unavailable
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
@@ -85,7 +86,7 @@ class Deciding:
         now = self._clock()
         subject_ids = await self._store.due_reviews(tx, now, limit)
         states = await self._store.lock(tx, subject_ids)
-        keys = await self._keys.by_id(tx, {s.snapshot.key_id for s in states.values() if s.snapshot is not None})
+        keys = await self._open_keys(tx, {s.snapshot.key_id for s in states.values() if s.snapshot is not None})
         outcome = _Outcome()
         for state in states.values():
             snapshot = state.snapshot
@@ -110,7 +111,7 @@ class Deciding:
         states = await self._store.lock(tx, [*concerned, *(one for some in members.values() for one in some)])
         empty = State(None, {}, {}, {})
         stored_keys = {state.snapshot.key_id for state in states.values() if state.snapshot is not None}
-        keys = await self._keys.by_id(tx, stored_keys | {event.key_id for event in events if event.key_id is not None})
+        keys = await self._open_keys(tx, stored_keys | {event.key_id for event in events if event.key_id is not None})
         outcome = _Outcome()
         erased: list[Event] = []
         done: list[tuple[UUID, datetime]] = []
@@ -123,7 +124,7 @@ class Deciding:
                         key = keys.get(event.key_id) if event.key_id is not None else None
                         # An erased subject has no facts any more: nothing can be decided, and nobody be told.
                         if key is not None:
-                            snapshot = _snapshot(event, subject_id, key)
+                            snapshot = _snapshot(event, subject_id, key, self._keys.granted)
                             outcome.snapshots.append(snapshot)
                             self._decide(outcome, snapshot, state, key, now)
                     case EncounterRetracted():
@@ -295,6 +296,12 @@ class Deciding:
 
     # -- writing --
 
+    async def _open_keys(self, tx: Transaction, key_ids: set[UUID]) -> dict[UUID, DataKey]:
+        if not self._keys.granted and not await self._keys.load_grants(tx):
+            # Without grants every fact would look unknown: waiting is right, deciding is not.
+            raise Unavailable("keys.service_grant gives the router no field group; run `firstnotice migrate`")
+        return await self._keys.by_id(tx, key_ids)
+
     async def _write(self, tx: Transaction, outcome: _Outcome) -> None:
         store = self._store
         await store.save_snapshots(tx, outcome.snapshots)
@@ -398,8 +405,10 @@ def rounds(events: Sequence[Event]) -> list[list[Event]]:
     return cut
 
 
-def _snapshot(event: Event, subject_id: UUID, key: DataKey) -> Snapshot:
+def _snapshot(event: Event, subject_id: UUID, key: DataKey, granted: frozenset[FieldGroup]) -> Snapshot:
+    """Without the groups that we may not open: the narrative never comes into this schema."""
     data = event.data
+    groups = {name: part for name, part in event.sealed.items() if name in granted}
     assert isinstance(data, EncounterReported | EncounterAmended)
     return Snapshot(
         subject_id=subject_id,
@@ -410,7 +419,7 @@ def _snapshot(event: Event, subject_id: UUID, key: DataKey) -> Snapshot:
         encounter_at=data.encounter_at,
         discovered_at=data.discovered_at,
         key_id=key.key_id,
-        sealed=Sealed(key.key_id, event.commitment or b"", event.sealed),
+        sealed=Sealed(key.key_id, event.commitment or b"", groups),
         event_id=event.id,
         correlation_id=event.correlation_id,
         traceparent=event.traceparent,
