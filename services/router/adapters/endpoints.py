@@ -2,7 +2,6 @@
 
 import hashlib
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
@@ -90,6 +89,7 @@ class Endpoints:
         self._seen: tuple[int, int, int] | None = None
         self._specs: dict[str, EndpointSpec] = {}
         self._endpoints: dict[str, Endpoint | None] = {}
+        """Made so far; patterns are filled in when their first recipient comes."""
 
     @classmethod
     def load(cls, path: Path) -> "Endpoints":
@@ -113,27 +113,29 @@ class Endpoints:
             specs = _parse(self._path.read_bytes())
         except OSError as error:
             raise ConfigurationError(f"the endpoints file cannot be read ({type(error).__name__})") from None
-        fresh = {name: _endpoint(name, spec, self._path.parent) for name, spec in specs.items() if "*" not in name}
-        for name, spec in specs.items():
-            if "*" in name:
-                _endpoint("x", spec, self._path.parent)
+        self._endpoints = {name: _endpoint(name, spec, self._path.parent) for name, spec in specs.items()}
         self._specs = specs
-        self._endpoints = dict(fresh)
         self._seen = seen
         return True
 
     def get(self, recipient_id: str) -> Endpoint | None:
         """The recipient's endpoint; None if nobody registered one."""
         if recipient_id not in self._endpoints:
-            spec = next((s for name, s in self._specs.items() if "*" in name and fnmatchcase(recipient_id, name)), None)
-            self._endpoints[recipient_id] = _endpoint(recipient_id, spec, self._path.parent) if spec else None
+            entry = self.entry_of(recipient_id)
+            self._endpoints[recipient_id] = (
+                _endpoint(recipient_id, self._specs[entry], self._path.parent) if entry is not None else None
+            )
         return self._endpoints[recipient_id]
 
-    def fingerprints(self, recipients: Iterable[str]) -> dict[str, str]:
-        """Of those that have an endpoint, and of all that the file names."""
-        named = {*recipients, *(name for name in self._specs if "*" not in name)}
-        found = {name: self.get(name) for name in named}
-        return {name: endpoint.fingerprint for name, endpoint in found.items() if endpoint is not None}
+    def entry_of(self, recipient_id: str) -> str | None:
+        """The entry of the file that serves this recipient."""
+        if recipient_id in self._specs:
+            return recipient_id
+        return next((name for name in self._specs if "*" in name and fnmatchcase(recipient_id, name)), None)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of every entry of the file, by its name."""
+        return {name: _endpoint(name, spec, self._path.parent).fingerprint for name, spec in self._specs.items()}
 
 
 def _parse(content: bytes) -> dict[str, EndpointSpec]:

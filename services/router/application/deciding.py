@@ -31,6 +31,7 @@ from services.router.courier.job import Job
 from services.router.domain.obligations import Change, Issue, Retired, plan
 from services.router.domain.origin import Origin, tell
 from services.router.domain.priorities import priority_number
+from services.router.domain.rounds import rounds
 from services.router.domain.webhook import notice_body
 
 _FACTS = frozenset(FieldGroup) - {
@@ -380,29 +381,6 @@ class Deciding:
         self, event_id: UUID, origin: Origin, data: EventData, now: datetime, cause: UUID, sealed: Sealed | None = None
     ) -> Event:
         return tell(origin, data, id=event_id, source=self._outbox.source, time=now, cause=cause, sealed=sealed)
-
-
-def rounds(events: Sequence[Event]) -> list[list[Event]]:
-    """The events, in order, cut so that no subject is met twice in one round: each sees what the one before left.
-
-    An event about a whole encounter meets all of its subjects.
-    """
-    cut: list[list[Event]] = []
-    last_of_subject: dict[UUID, int] = {}
-    last_of_whole: dict[UUID, int] = {}
-    last_of_any: dict[UUID, int] = {}
-    for event in events:
-        if event.subject_id is None:
-            number = last_of_any.get(event.key, -1) + 1
-            last_of_whole[event.key] = number
-        else:
-            number = max(last_of_subject.get(event.subject_id, -1), last_of_whole.get(event.key, -1)) + 1
-            last_of_subject[event.subject_id] = number
-        last_of_any[event.key] = max(number, last_of_any.get(event.key, -1))
-        if number == len(cut):
-            cut.append([])
-        cut[number].append(event)
-    return cut
 
 
 def _snapshot(event: Event, subject_id: UUID, key: DataKey, granted: frozenset[FieldGroup]) -> Snapshot:

@@ -82,6 +82,7 @@ class Courier:
         self._space = asyncio.Event()
         self._waiting = 0
         self._sending = 0
+        self._announced = False
 
     # -- for whoever issues notices (application.ports.Departures) --
 
@@ -287,29 +288,37 @@ class Courier:
 
     def _new_lane(self, endpoint: Endpoint) -> Lane:
         breaker = Breaker(self._policy.breaker, self._uniform)
-        return Lane(endpoint.recipient_id, endpoint.concurrency, breaker, endpoint.rate)
+        return Lane(
+            endpoint.recipient_id, endpoint.concurrency, breaker, endpoint.rate, fingerprint=endpoint.fingerprint
+        )
 
     async def _refresh(self) -> None:
-        """Takes a changed endpoints file into use; what was held for a changed endpoint is due at once."""
-        before = self._endpoints.fingerprints(self._lanes)
+        """Takes a changed endpoints file into use. Raises Unavailable, and then goes on where it was next time."""
         try:
-            if not self._endpoints.refresh():
-                return
+            changed = self._endpoints.refresh()
         except ConfigurationError as error:
             log.error("the endpoints file is not taken into use", error=error)
             return
-        after = self._endpoints.fingerprints(self._lanes)
-        changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-        for recipient_id in changed:
-            lane = self._lanes.get(recipient_id)
-            endpoint = self._endpoints.get(recipient_id)
-            if lane is not None and endpoint is not None:
-                lane.concurrency, lane.rate = endpoint.concurrency, endpoint.rate
-                lane.breaker = Breaker(self._policy.breaker, self._uniform)
-            elif lane is not None:
-                await self._release(self._drain(lane))
-                del self._lanes[recipient_id]
-        await self._store.endpoints_changed({name: after.get(name, "") for name in changed})
+        if changed:
+            self._announced = False
+            for recipient_id, lane in list(self._lanes.items()):
+                endpoint = self._endpoints.get(recipient_id)
+                if endpoint is None:
+                    del self._lanes[recipient_id]
+                    await self._release(self._drain(lane))
+                elif endpoint.fingerprint != lane.fingerprint:
+                    lane.concurrency, lane.rate, lane.fingerprint = (
+                        endpoint.concurrency,
+                        endpoint.rate,
+                        endpoint.fingerprint,
+                    )
+                    lane.breaker = Breaker(self._policy.breaker, self._uniform)
+        if not self._announced:
+            # What was held for an endpoint that is different now is due at once.
+            news = await self._store.note_endpoints(self._endpoints.fingerprints())
+            waiting = {due.recipient_id for due in await self._store.survey()} if news else set()
+            await self._store.hurry(sorted(one for one in waiting if self._endpoints.entry_of(one) in news))
+            self._announced = True
 
     def _measure(self, dues: Sequence[Due]) -> None:
         now = self._monotonic()

@@ -26,6 +26,9 @@ from services.router.domain.classification import Verdict
 NO_ENDPOINT = "no_endpoint"
 SEAL_BROKEN = "seal_broken"
 WORKER_LOST = "worker_lost"
+EVERYWHERE = "US"
+"""Jurisdiction of events about an endpoint, which may serve several states."""
+_DISCLOSURE = frozenset({FieldGroup.DISCLOSURE})
 _ENDPOINT = UUID("6b9c4a1e-0d6f-5c1b-9a53-2f3f6f0f7a03")
 
 log = logger(__name__)
@@ -172,6 +175,8 @@ class CourierStore:
 
         Raises Unavailable.
         """
+        # In the order in which everybody locks them.
+        results = sorted(results, key=lambda result: result.job.notice_id)
         async with self._database.transaction() as tx:
             rows = await tx.driver.fetch(
                 _RECORD,
@@ -222,8 +227,8 @@ class CourierStore:
             )
             await self._hold(tx, rows, NO_ENDPOINT, retry_in)
 
-    async def endpoints_changed(self, fingerprints: Mapping[str, str]) -> None:
-        """Notes which endpoints are in use and makes what waits for changed ones due at once; '' means removed.
+    async def note_endpoints(self, fingerprints: Mapping[str, str]) -> set[str]:
+        """Stores which endpoints are in use, and tells of those that are new, different or gone; gives their names.
 
         Raises Unavailable.
         """
@@ -231,7 +236,9 @@ class CourierStore:
             rows = await tx.driver.fetch(
                 """
                 INSERT INTO endpoint_in_use AS known (recipient_id, fingerprint)
-                SELECT * FROM unnest($1::text[], $2::text[])
+                SELECT recipient_id, coalesce(new.fingerprint, '')
+                FROM unnest($1::text[], $2::text[]) AS new(recipient_id, fingerprint)
+                FULL JOIN endpoint_in_use USING (recipient_id)
                 ON CONFLICT (recipient_id) DO UPDATE SET fingerprint = excluded.fingerprint, since = now()
                 WHERE known.fingerprint <> excluded.fingerprint
                 RETURNING recipient_id, fingerprint
@@ -239,35 +246,39 @@ class CourierStore:
                 list(fingerprints.keys()),
                 list(fingerprints.values()),
             )
-            changed = {row["recipient_id"]: row["fingerprint"] for row in rows}
+            events = [
+                Event(
+                    id=(event_id := self._ids()),
+                    time=self._clock(),
+                    source=self._outbox.source,
+                    data=EndpointChanged(recipient_id=row["recipient_id"], fingerprint=row["fingerprint"]),
+                    key=uuid5(_ENDPOINT, row["recipient_id"]),
+                    jurisdiction=EVERYWHERE,
+                    correlation_id=event_id,
+                )
+                for row in rows
+            ]
+            await self._outbox.append(tx, events)
+        return {row["recipient_id"] for row in rows}
+
+    async def hurry(self, recipients: Sequence[str]) -> None:
+        """Makes everything that waits for these recipients due now. Raises Unavailable."""
+        if not recipients:
+            return
+        async with self._database.transaction() as tx:
             await tx.driver.execute(
                 """
                 UPDATE delivery SET next_attempt_at = now()
                 WHERE state IN ('pending', 'held') AND recipient_id = ANY($1::text[]) AND lease_owner IS NULL
                     AND next_attempt_at > now()
                 """,
-                list(changed),
-            )
-            await self._outbox.append(
-                tx,
-                [
-                    Event(
-                        id=(event_id := self._ids()),
-                        time=self._clock(),
-                        source=self._outbox.source,
-                        data=EndpointChanged(recipient_id=recipient_id, fingerprint=fingerprint),
-                        key=uuid5(_ENDPOINT, recipient_id),
-                        jurisdiction="US",
-                        correlation_id=event_id,
-                    )
-                    for recipient_id, fingerprint in changed.items()
-                ],
+                recipients,
             )
 
     # -- parts --
 
     def _job(self, row: Any, key: DataKey, lease_ends: float) -> Job:
-        opened = unseal(key, row["notice_id"], Sealed.decode(row["sealed"]).groups, {FieldGroup.DISCLOSURE})
+        opened = unseal(key, row["notice_id"], Sealed.decode(row["sealed"]).groups, _DISCLOSURE)
         return Job(
             notice_id=row["notice_id"],
             recipient_id=row["lane"],
