@@ -1,7 +1,5 @@
 """Wires the eligibility service."""
 
-import os
-
 from contracts.events import ENCOUNTERS, TRAIL
 from kernel.bus import Bus
 from kernel.clock import Clock, Ids, system_clock, system_ids
@@ -39,14 +37,14 @@ async def build(
     outbox = Outbox(NAME)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
-    reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.determinations_role)
+    reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
     consumer = Consumer(
         database,
         bus,
-        member=f"{NAME}-{os.getpid()}",
+        member=f"{NAME}-1",
         handlers={ENCOUNTERS: on_events(Encounters(matching)), TRAIL: on_events(CoveredByTrail(outbox))},
     )
-    due_dates = DueDates(database, matching, poll_seconds=settings.due_poll_seconds)
+    due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
     relay = Relay(database, outbox, bus, clock)
     return Service(
         name=NAME,

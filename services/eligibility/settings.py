@@ -8,11 +8,10 @@ from kernel.settings import ServiceSettings
 
 
 class EligibilitySettings(ServiceSettings):
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(8472, description="Port to listen on; 0 takes any free one.")
-    determinations_role: str = Field(
+    eligibility_reader_role: str = Field(
         "social_services",
         description="Role of the law's directory whose recipient may read determinations, beside operators.",
     )
-    due_poll_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+    eligibility_due_poll_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         60.0, description="How often persons are sought whose answers may change today, in seconds."
     )
