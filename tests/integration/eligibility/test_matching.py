@@ -10,23 +10,23 @@ import pytest
 
 from contracts.envelope import Event
 from contracts.events import (
-    ENCOUNTERS,
     DeterminationChanged,
     DeterminationMade,
     EncounterRetracted,
     SubjectErased,
+    TrailCheckpointed,
+    Watermark,
 )
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database
 from kernel.errors import Unavailable
-from kernel.inbox import Consumer, on_events
 from kernel.outbox import Outbox
 from kernel.relay import Relay
 from kernel.sealing import Sealed, unseal
+from kernel.service import Service
 from rulebook.programs import determine
-from services.eligibility.consumers.encounters import Encounters
-from tests.integration.eligibility.conftest import Eligibility
+from tests.integration.eligibility.builders import Eligibility
 from tests.support.loops import running
 from tests.support.messaging import NOON, make_schema
 from tests.support.wait import until
@@ -125,7 +125,7 @@ async def test_nothing_about_a_person_is_in_any_table_in_the_clear(eligibility: 
             }
         )
     )
-    tables = await eligibility.rows("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = $1::regnamespace", "eligibility")
+    tables = await eligibility.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'eligibility'")
     seen = 0
     for (table,) in tables:
         for row in await eligibility.rows(f"SELECT * FROM {table}"):
@@ -180,8 +180,8 @@ async def test_an_answer_that_changes_on_a_birthday_is_published_on_that_day(eli
     assert isinstance(changed.data, DeterminationChanged)
     assert changed.data.replaces == made.id == changed.causation_id
     assert changed.correlation_id == reported.correlation_id
-    assert outcomes(await eligibility.opened(made))["child_eligibility_letter"] != "not_eligible"
-    assert outcomes(await eligibility.opened(changed))["child_eligibility_letter"] == "not_eligible"
+    assert outcomes(await eligibility.opened(made))["mo_child_protection_foster_care"] == "eligible"
+    assert outcomes(await eligibility.opened(changed))["mo_child_protection_foster_care"] == "not_eligible"
     ((day,),) = await eligibility.rows("SELECT look_again_on FROM subject")
     assert day > BIRTHDAY.date()
 
@@ -238,11 +238,14 @@ async def test_a_stored_determination_can_be_worked_out_again_to_the_same_bytes(
     first = await eligibility.report(TURNS_18)
     await eligibility.handle(first, await eligibility.amend(first, CITIZEN))
     rows = await eligibility.rows(
-        "SELECT d.*, f.encounter_at, f.sealed AS facts FROM determination d JOIN subject_facts f ON event_id = facts_id"
+        "SELECT d.*, f.key_id, f.encounter_at, f.sealed AS facts"
+        " FROM determination AS d JOIN subject_facts AS f ON event_id = facts_id"
     )
     assert len(rows) == 2
     async with eligibility.intake.transaction() as tx:
-        key = (await eligibility.intake_keys.of_subjects(tx, [first.subject_id or uuid4()]))[first.subject_id or uuid4()]
+        key = (await eligibility.intake_keys.of_subjects(tx, [first.subject_id or uuid4()]))[
+            first.subject_id or uuid4()
+        ]
     for row in rows:
         groups = Sealed.decode(row["facts"]).groups
         opened = unseal(key, row["facts_id"], groups, [FieldGroup(name) for name in groups])
@@ -253,9 +256,7 @@ async def test_a_stored_determination_can_be_worked_out_again_to_the_same_bytes(
             encounter_at=row["encounter_at"],
             as_of=row["as_of"],
         )
-        stored = unseal(
-            key, row["determination_id"], Sealed.decode(row["sealed"]).groups, (FieldGroup.DETERMINATION,)
-        )
+        stored = unseal(key, row["determination_id"], Sealed.decode(row["sealed"]).groups, (FieldGroup.DETERMINATION,))
         assert again.to_json() == stored[FieldGroup.DETERMINATION]
         assert row["law_digest"] == eligibility.law.digest
 
@@ -276,34 +277,35 @@ async def test_the_service_cannot_make_or_erase_keys(eligibility: Eligibility) -
             await eligibility.rows(statement)
 
 
-async def test_reports_on_the_bus_become_determinations_on_the_bus(eligibility: Eligibility) -> None:
+async def test_the_wired_service_answers_reports_checkpoints_and_the_calendar(
+    eligibility: Eligibility, service: Service, bus: EmbeddedBus
+) -> None:
     await make_schema(eligibility.dsn, "reporter")
-    bus = EmbeddedBus(Database(eligibility.dsn, schema="bus", pool_size=4))
     reporter, reports = Database(eligibility.dsn, schema="reporter", pool_size=4), Outbox("intake")
-    consumer = Consumer(
-        eligibility.database,
-        bus,
-        member="eligibility-1",
-        handlers={ENCOUNTERS: on_events(Encounters(eligibility.matching()))},
-    )
-    relays = [
-        Relay(database, outbox, bus, lambda: NOON)
-        for database, outbox in ((reporter, reports), (eligibility.database, eligibility.outbox))
-    ]
-    events = [await eligibility.report(ADULT) for _ in range(5)]
-    async with running(consumer.run, *(relay.run for relay in relays)):
+    relay = Relay(reporter, reports, bus, lambda: NOON)
+
+    async def tell(*events: Event) -> None:
         async with reporter.transaction() as tx:
             await reports.append(tx, events)
-        sent = await until(
-            lambda: eligibility.rows("SELECT topic FROM outbox_sent"), lambda sent: len(sent) == len(events)
-        )
-    assert {row["topic"] for row in sent} == {"determinations"}
+
+    async def sent() -> list[Any]:
+        return await eligibility.rows("SELECT topic, shard, sequence FROM outbox_sent")
+
+    events = [await eligibility.report(TURNS_18) for _ in range(5)]
+    async with running(relay.run, *(loop.run for loop in service.loops)):
+        await tell(*events)
+        rows = await until(sent, lambda rows: len(rows) == 5)
+        assert {row["topic"] for row in rows} == {"determinations"}
+        mark = Watermark(source="/firstnotice/eligibility", shard=rows[0]["shard"], through=rows[0]["sequence"])
+        await tell(about(events[0], TrailCheckpointed(size=1, watermarks=(mark,))))
+        await until(lambda: eligibility.rows("SELECT 1 FROM outbox_shard WHERE covered >= 0"), lambda rows: bool(rows))
+        eligibility.now = BIRTHDAY
+        await until(sent, lambda rows: len(rows) == 10)
     assert await eligibility.rows("SELECT 1 FROM parked") == []
-    await bus.close()
     await reporter.close()
 
 
-def about(reported: Event, data: SubjectErased | EncounterRetracted) -> Event:
+def about(reported: Event, data: SubjectErased | EncounterRetracted | TrailCheckpointed) -> Event:
     """An event that tells no facts of the subject of another."""
     return Event(
         id=uuid4(),
