@@ -12,6 +12,7 @@ from kernel.database import Database
 from kernel.identity import client_entry
 from kernel.migrations import BUS, KEYS, migrate
 from kernel.service import Service
+from kernel.settings import load_settings
 from rulebook.loader import Law, load_law
 from services.eligibility.bootstrap import build
 from services.eligibility.migrations import SCHEMA
@@ -46,7 +47,8 @@ async def service(eligibility: Eligibility, bus: EmbeddedBus, tmp_path: Path) ->
     entries: list[dict[str, Any]] = [client_entry(name, **client) for name, client in CLIENTS.items()]
     identity.write_clients(tmp_path / "clients.json", entries)
     eligibility.keyset.save(tmp_path / "keyset.json")
-    settings = EligibilitySettings(
+    settings = load_settings(
+        EligibilitySettings,
         database_dsn=eligibility.dsn,
         keyset_file=tmp_path / "keyset.json",
         clients_file=tmp_path / "clients.json",
