@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from contracts.envelope import Event, decode, sequence_headers
-from contracts.events import EncounterAmended, EncounterReported
+from contracts.events import EncounterAmended, EncounterReported, EncounterRetracted, SubjectErased, TrailCheckpointed
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel import identity
 from kernel.database import Database
@@ -142,3 +142,18 @@ class Eligibility:
         found: list[Any] = await until(lambda: self.rows(query), enough)
         assert len(found) == count
         return found
+
+
+def about(reported: Event, data: SubjectErased | EncounterRetracted | TrailCheckpointed) -> Event:
+    """An event that tells no facts of the subject of another."""
+    return Event(
+        id=uuid4(),
+        time=NOON,
+        source=reported.source,
+        data=data,
+        key=reported.key,
+        encounter_id=reported.encounter_id,
+        subject_id=reported.subject_id,
+        jurisdiction=reported.jurisdiction,
+        correlation_id=reported.correlation_id,
+    )

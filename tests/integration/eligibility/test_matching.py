@@ -26,7 +26,7 @@ from kernel.relay import Relay
 from kernel.sealing import Sealed, unseal
 from kernel.service import Service
 from rulebook.programs import determine
-from tests.integration.eligibility.builders import Eligibility
+from tests.integration.eligibility.builders import Eligibility, about
 from tests.support.loops import running
 from tests.support.messaging import NOON, make_schema
 
@@ -300,18 +300,3 @@ async def test_the_wired_service_answers_reports_checkpoints_and_the_calendar(
         await eligibility.until_rows(sent, 10)
     assert await eligibility.rows("SELECT 1 FROM parked") == []
     await reporter.close()
-
-
-def about(reported: Event, data: SubjectErased | EncounterRetracted | TrailCheckpointed) -> Event:
-    """An event that tells no facts of the subject of another."""
-    return Event(
-        id=uuid4(),
-        time=NOON,
-        source=reported.source,
-        data=data,
-        key=reported.key,
-        encounter_id=reported.encounter_id,
-        subject_id=reported.subject_id,
-        jurisdiction=reported.jurisdiction,
-        correlation_id=reported.correlation_id,
-    )
