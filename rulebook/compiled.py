@@ -1,0 +1,135 @@
+"""Law entries with their conditions compiled: what the deciding functions read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from rulebook.compiler import Compiler, Leaf, Tree, read_value
+from rulebook.conditions import All, Compare, Condition
+from rulebook.errors import LawError
+from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Program, ProgramVersion
+from rulebook.values import Among, Value
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledDerivation:
+    when: Tree
+    then: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    spec: DutyRule
+    when: Tree
+    flags: tuple[tuple[str, Tree], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledDutyVersion:
+    spec: DutyVersion
+    rules: tuple[CompiledRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledDuty:
+    spec: Duty
+    versions: tuple[CompiledDutyVersion, ...]
+
+    def version_on(self, day: date) -> CompiledDutyVersion | None:
+        return next((version for version in self.versions if version.spec.effective.holds(day)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledProgramVersion:
+    spec: ProgramVersion
+    when: Tree
+    """The person's own conditions, the least victim status among them."""
+    supply: Tree
+    leaves: tuple[Leaf, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledProgram:
+    spec: Program
+    versions: tuple[CompiledProgramVersion, ...]
+
+    def version_on(self, day: date) -> CompiledProgramVersion | None:
+        return next((version for version in self.versions if version.spec.effective.holds(day)), None)
+
+
+class Link:
+    """Compiles the entries of one release against its catalogue, blocks and policy."""
+
+    def __init__(
+        self, facts: Mapping[str, FactSpec], blocks: Mapping[str, Condition], policy: Mapping[str, str]
+    ) -> None:
+        self._facts = facts
+        self._compiler = Compiler(facts, blocks, policy)
+        for name, block in blocks.items():
+            self._tree(block, f"block {name}")
+
+    def derivation(self, spec: Derivation) -> CompiledDerivation:
+        where = f"derivation of {', '.join(spec.then)}"
+        then = tuple((fact, self._value(fact, raw, where)) for fact, raw in spec.then.items())
+        return CompiledDerivation(self._tree(spec.when, where), then)
+
+    def duty(self, spec: Duty, file: str) -> CompiledDuty:
+        where = f"{file}, duty {spec.id}"
+        return CompiledDuty(
+            spec,
+            tuple(
+                CompiledDutyVersion(version, tuple(self._rule(rule, where) for rule in version.rules))
+                for version in spec.versions
+            ),
+        )
+
+    def program(self, spec: Program, file: str) -> CompiledProgram:
+        where = f"{file}, program {spec.id}"
+        if spec.version_key is not None and self._spec(spec.version_key, where).type != "date":
+            raise LawError(f"{where}: version_key {spec.version_key} is not a date; name a date fact")
+        for fact in spec.common_unknowns:
+            self._spec(fact, where)
+        versions = tuple(self._program_version(spec, version, where) for version in spec.versions)
+        return CompiledProgram(spec, versions)
+
+    def _program_version(self, spec: Program, version: ProgramVersion, where: str) -> CompiledProgramVersion:
+        conditions: tuple[Condition, ...] = (version.when,)
+        if spec.victim_status_min != "none":
+            conditions = (Compare(fact="victim_status", gte=spec.victim_status_min), version.when)
+        when = self._tree(All(all=conditions), where)
+        for leaf in when.leaves():
+            if self._facts[leaf.fact].group == "supply":
+                raise LawError(f"{where}: {leaf.fact} is about the service; move it from `when` to `supply`")
+        for fact in version.supply:
+            if self._spec(fact, where).group != "supply":
+                raise LawError(f"{where}: {fact} is about the person; move it from `supply` to `when`")
+        supply = All(all=tuple(Compare.model_validate({"fact": fact, "is": True}) for fact in version.supply))
+        leaves = {leaf.index: leaf for leaf in when.leaves()}
+        return CompiledProgramVersion(version, when, self._tree(supply, where), tuple(leaves.values()))
+
+    def _rule(self, spec: DutyRule, where: str) -> CompiledRule:
+        always = All(all=())
+        flags = tuple((flag.flag, self._tree(flag.when or always, where)) for flag in spec.flags)
+        return CompiledRule(spec, self._tree(spec.when or always, where), flags)
+
+    def _tree(self, condition: Condition, where: str) -> Tree:
+        try:
+            return self._compiler.compile(condition)
+        except LawError as error:
+            raise LawError(f"{where}: {error}") from None
+
+    def _spec(self, fact: str, where: str) -> FactSpec:
+        if fact not in self._facts:
+            raise LawError(f"{where}: fact {fact} is not in the fact catalogue; add it to law/facts.yaml")
+        return self._facts[fact]
+
+    def _value(self, fact: str, raw: Any, where: str) -> Value:
+        spec = self._spec(fact, where)
+        try:
+            if isinstance(raw, OneOf):
+                return Among(frozenset(read_value(spec, item) for item in raw.one_of))
+            value: Value = read_value(spec, raw)
+        except ValueError as error:
+            raise LawError(f"{where}: {fact}: {error}") from None
+        return value

@@ -1,0 +1,130 @@
+"""The language of conditions in law files: a closed syntax that a lawyer can read and a program can analyse.
+
+    {fact: age_years, gte: 18}          one operator per comparison
+    {all: [...]}  {any: [...]}  {not: ...}  {at_least: 2, of: [...]}
+    {use: us.citizen_or_lpr}            a named block
+    {policy: hhs24_scope, eq: all_minors}   a policy value, fixed when the law is loaded
+
+There is no operator that asks whether a fact is known, and none that replaces a missing fact.
+"""
+
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+Scalar = bool | int | date | str
+"""A threshold as a law file writes it; decimals are quoted, never binary floats."""
+
+OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "is", "within_months", "within_days")
+
+
+class Node(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class All(Node):
+    """True when every operand is; true for none."""
+
+    all: tuple["Condition", ...] = Field(strict=False)
+
+
+class AnyOf(Node):
+    """True when one operand is; false for none."""
+
+    any: tuple["Condition", ...] = Field(strict=False)
+
+
+class Not(Node):
+    not_: "Condition" = Field(alias="not")
+
+
+class AtLeast(Node):
+    at_least: int = Field(ge=1)
+    of: tuple["Condition", ...] = Field(strict=False, min_length=1)
+
+
+class Use(Node):
+    """A named block of `law/blocks.yaml`."""
+
+    use: str
+
+
+class Policy(Node):
+    """A policy value; law files may ask for it, but it is never presented as law."""
+
+    policy: str
+    eq: Scalar
+
+
+class Compare(Node):
+    """One comparison. A missing fact makes it unknown."""
+
+    fact: str
+    eq: Scalar | None = None
+    ne: Scalar | None = None
+    lt: Scalar | None = None
+    lte: Scalar | None = None
+    gt: Scalar | None = None
+    gte: Scalar | None = None
+    in_: tuple[Scalar, ...] | None = Field(default=None, alias="in", strict=False, min_length=1)
+    not_in: tuple[Scalar, ...] | None = Field(default=None, strict=False, min_length=1)
+    is_: bool | None = Field(default=None, alias="is")
+    within_months: int | None = Field(default=None, ge=0)
+    """The fact is a date; true up to and including that many calendar months after it."""
+    within_days: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_operator(self) -> "Compare":
+        if len(self.given()) != 1:
+            raise ValueError(f"a comparison needs exactly one operator of {', '.join(OPERATORS)}")
+        return self
+
+    def given(self) -> list[tuple[str, Any]]:
+        pairs = ((name, getattr(self, name + "_" if name in ("in", "is") else name)) for name in OPERATORS)
+        return [(name, value) for name, value in pairs if value is not None]
+
+    @property
+    def operator(self) -> str:
+        return self.given()[0][0]
+
+    @property
+    def threshold(self) -> Any:
+        return self.given()[0][1]
+
+
+_KEYS = ("all", "any", "not", "at_least", "use", "policy", "fact")
+_CLASSES: dict[type[Node], str] = {
+    All: "all",
+    AnyOf: "any",
+    Not: "not",
+    AtLeast: "at_least",
+    Use: "use",
+    Policy: "policy",
+    Compare: "fact",
+}
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return next((key for key in _KEYS if key in value), None)
+    return _CLASSES.get(type(value))
+
+
+Condition = Annotated[
+    Annotated[All, Tag("all")]
+    | Annotated[AnyOf, Tag("any")]
+    | Annotated[Not, Tag("not")]
+    | Annotated[AtLeast, Tag("at_least")]
+    | Annotated[Use, Tag("use")]
+    | Annotated[Policy, Tag("policy")]
+    | Annotated[Compare, Tag("fact")],
+    Discriminator(
+        _kind,
+        custom_error_type="condition",
+        custom_error_message="a condition is a mapping with one of: all, any, not, at_least, use, policy, fact",
+    ),
+]
+
+for _node in (All, AnyOf, Not, AtLeast):
+    _node.model_rebuild()

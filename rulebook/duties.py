@@ -1,0 +1,173 @@
+"""Decides every duty about one subject: due, not due because ..., or for review. Silence is not a decision."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from contracts.events import ClockKind, Outcome, PriorityClass
+from contracts.facts import SubjectFacts
+from rulebook.compiled import CompiledDuty, CompiledDutyVersion, CompiledRule
+from rulebook.compiler import Evaluation, Tree, reasons
+from rulebook.kleene import Truth
+from rulebook.loader import Law
+from rulebook.person import known_facts
+
+COUNTY_UNRESOLVED = "county_unresolved"
+RECIPIENT_UNRESOLVED = "recipient_unresolved"
+NOT_IN_FORCE = "not_in_force"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DutyFacts:
+    """What a decision stands on. All times are aware."""
+
+    subject: SubjectFacts
+    encounter_at: datetime
+    discovered_at: datetime
+    """First moment any official had the suspicion: legal clocks start here, not at ingestion."""
+    as_of: datetime
+    jurisdiction: str
+    """Code of the reporting agency's jurisdiction, such as MO."""
+    review_expired: bool = False
+    """Nobody settled the review before its timer ran out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One duty, decided. `basis`, `flags` and `reasons` tell about the person: for sealed use only."""
+
+    duty_id: str
+    outcome: Outcome
+    basis: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    recipient_role: str
+    recipient_id: str | None = None
+    clock: ClockKind
+    due_at: datetime | None = None
+    """End of the legal clock; None if the law gives no number."""
+    target_at: datetime | None = None
+    """When the operator's policy wants it done; never presented as law."""
+    review_after: timedelta | None = None
+    """How long a review waits for a person; then decide again with `review_expired`. None: only a person ends it."""
+    owner: str
+    """Who has to act while it is for review, or open."""
+    priority: PriorityClass
+    acknowledgement: Literal["accepted", "done"]
+    """The recipient's answer that ends the duty."""
+    disclosure: str
+    """Id of the disclosure policy; see `rulebook.disclosure.disclose`."""
+    citations: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+    decided_by: Literal["rule", "timer"] = "rule"
+
+
+def decide(facts: DutyFacts, law: Law) -> tuple[Decision, ...]:
+    """One decision for each duty of the jurisdiction and of those it is within, its own first.
+
+    Pure. Ages count on the day of the encounter, in the jurisdiction's time zone; the version of a duty is the one in
+    force on that day. Raises LawError for a jurisdiction that the law does not hold.
+    """
+    applicable = law.applies_in(facts.jurisdiction)
+    encounter_on = law.local_date(facts.jurisdiction, facts.encounter_at)
+    person = known_facts(
+        facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
+    )
+    on = Evaluation(person, encounter_on)
+    return tuple(
+        _decide(duty, on, facts, law)
+        for jurisdiction in applicable
+        for duty in law.duties
+        if duty.spec.jurisdiction == jurisdiction
+    )
+
+
+def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> Decision:
+    version = duty.version_on(on.as_of)
+    if version is None:
+        return _decision(duty, facts, law, outcome="not_due", basis=(NOT_IN_FORCE,))
+    fired, passed = _first_match(version, on)
+    rule = fired.spec
+    outcome: Outcome = rule.outcome
+    basis = rule.basis
+    review_after = law.duration(rule.review_after) if rule.review_after else None
+    recipient_id = _recipient(duty, facts, law, on)
+    if outcome != "not_due" and recipient_id is None:
+        # Nobody can be told yet, and no timer changes that: a person has to find out where it happened.
+        by_county = law.directory.by_county(duty.spec.recipient_role, duty.spec.jurisdiction)
+        basis = (*basis, COUNTY_UNRESOLVED if by_county else RECIPIENT_UNRESOLVED)
+        review_after = review_after if outcome == "review" else None
+        outcome = "review"
+    return _decision(
+        duty,
+        facts,
+        law,
+        outcome=outcome,
+        basis=basis,
+        flags=tuple(flag for flag, when in fired.flags if when.truth(on) is Truth.TRUE),
+        recipient_id=recipient_id,
+        review_after=review_after,
+        citations=version.spec.cite,
+        reasons=tuple(str(reason) for reason in reasons(_trees(fired, passed), on)),
+        decided_by=rule.decided_by,
+    )
+
+
+def _first_match(version: CompiledDutyVersion, on: Evaluation) -> tuple[CompiledRule, list[CompiledRule]]:
+    """The first rule whose condition is certainly true, and those before it. The last one always is."""
+    passed: list[CompiledRule] = []
+    for rule in version.rules:
+        if rule.when.truth(on) is Truth.TRUE:
+            return rule, passed
+        passed.append(rule)
+    raise AssertionError("the last rule of a duty has no condition")
+
+
+def _trees(fired: CompiledRule, passed: list[CompiledRule]) -> Iterable[Tree]:
+    """What explains the choice: the rule's own condition, or for the last rule what every other one lacked."""
+    return (fired.when,) if fired.spec.when is not None else (rule.when for rule in passed)
+
+
+def _recipient(duty: CompiledDuty, facts: DutyFacts, law: Law, on: Evaluation) -> str | None:
+    county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
+    return law.directory.resolve(duty.spec.recipient_role, duty.spec.jurisdiction, county, on.as_of)
+
+
+def _decision(
+    duty: CompiledDuty,
+    facts: DutyFacts,
+    law: Law,
+    *,
+    outcome: Outcome,
+    basis: tuple[str, ...],
+    flags: tuple[str, ...] = (),
+    recipient_id: str | None = None,
+    review_after: timedelta | None = None,
+    citations: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (),
+    decided_by: Literal["rule", "timer"] = "rule",
+) -> Decision:
+    spec = duty.spec
+    open_ = outcome != "not_due"
+    limit = timedelta(hours=spec.clock.limit) if spec.clock.limit is not None else None
+    target = law.duration(spec.clock.target) if spec.clock.target is not None else None
+    variants = (policy for flag, policy in spec.disclosure.when_flag.items() if flag in flags)
+    return Decision(
+        duty_id=spec.id,
+        outcome=outcome,
+        basis=basis,
+        flags=flags,
+        recipient_role=spec.recipient_role,
+        recipient_id=recipient_id if open_ else None,
+        clock=spec.clock.kind,
+        due_at=facts.discovered_at + limit if open_ and limit is not None else None,
+        target_at=facts.discovered_at + target if open_ and target is not None else None,
+        review_after=review_after,
+        owner=spec.owner,
+        priority=spec.priority,
+        acknowledgement=spec.acknowledgement,
+        disclosure=next(variants, spec.disclosure.policy),
+        citations=citations or duty.versions[-1].spec.cite,
+        reasons=reasons,
+        decided_by=decided_by,
+    )

@@ -1,0 +1,166 @@
+"""Turns what was reported about a person into facts by catalogue id, without filling any gap."""
+
+from calendar import isleap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from contracts.facts import Age, Circumstances, Status, SubjectFacts
+from rulebook.compiler import Evaluation, read_value
+from rulebook.disclosure import parse_path
+from rulebook.errors import LawError
+from rulebook.kleene import Truth
+from rulebook.schema import FactSpec
+from rulebook.values import FactMap, Interval, Value
+
+if TYPE_CHECKING:
+    from rulebook.loader import Law
+
+NOT_ANSWERED = ("unknown", "refused")
+"""Reserved answers: asked and not known, asked and not given. Both leave the fact unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedField:
+    """A fact that has its own field in a report."""
+
+    fact: str
+    spec: FactSpec
+    group: str
+    read: Callable[[Any], Any]
+
+
+def reported_fields(catalogue: Mapping[str, FactSpec]) -> tuple[ReportedField, ...]:
+    """The catalogue's facts that have a field. Raises LawError for a `from` that is not a field of a report."""
+    found = []
+    for fact, spec in catalogue.items():
+        if spec.from_ is None:
+            continue
+        try:
+            group, *steps = parse_path(spec.from_)
+        except LawError as error:
+            raise LawError(f"facts.yaml, fact {fact}: {error}") from None
+        found.append(ReportedField(fact, spec, group, attrgetter(".".join(steps))))
+    return tuple(found)
+
+
+def known_facts(
+    facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date, review_expired: bool = False
+) -> FactMap:
+    """What is known of the person on the day `as_of`, derivations of the law included.
+
+    A fact that nobody reported, that was refused, or that does not fit its type, is absent.
+    """
+    known: dict[str, Value] = {"review_expired": review_expired}
+    for group, open_facts in (("circumstances", facts.circumstances), ("status", facts.status)):
+        if open_facts is not None:
+            _add_open(known, law.facts, group, open_facts)
+    for reported in law.reported:
+        group_facts = getattr(facts, reported.group)
+        if group_facts is not None:
+            _add(known, reported.fact, reported.spec, reported.read(group_facts))
+    _add_age(known, facts.age or Age(), facts.circumstances, encounter_on, as_of)
+    residence = facts.circumstances.residence_county_fips if facts.circumstances else None
+    if residence is not None:
+        known["state_of_residence"] = law.state_of(residence) or "other"
+    for derivation in law.derivations:
+        if all(fact in known for fact, _ in derivation.then):
+            continue
+        if derivation.when.truth(Evaluation(known, as_of)) is Truth.TRUE:
+            for fact, value in derivation.then:
+                known.setdefault(fact, value)
+    return known
+
+
+def not_answered(facts: SubjectFacts) -> dict[str, str]:
+    """Facts of the open maps that were asked for without an answer: `unknown` or `refused`, by id."""
+    groups: tuple[Circumstances | Status | None, ...] = (facts.circumstances, facts.status)
+    found = {fact: str(value) for group in groups if group for fact, value in group.facts.items()}
+    if facts.status is not None and facts.status.citizenship is not None:
+        found["citizenship_status"] = facts.status.citizenship
+    return {fact: answer for fact, answer in sorted(found.items()) if answer in NOT_ANSWERED}
+
+
+def fact_problems(facts: SubjectFacts, law: "Law") -> list[tuple[str, str]]:
+    """Entries of the open fact maps that the catalogue does not allow: the field, and what to write instead.
+
+    Never repeats a reported value.
+    """
+    problems = []
+    for group, reported in (("circumstances", facts.circumstances), ("status", facts.status)):
+        for fact, raw in reported.facts.items() if reported is not None else ():
+            spec = law.facts.get(fact)
+            field = f"{group}.facts.{fact}"
+            if spec is None:
+                problems.append((field, "is not in the fact catalogue; see law/facts.yaml"))
+            elif spec.computed:
+                problems.append((field, "is worked out from other facts; leave it out"))
+            elif _group_of(spec) != group:
+                problems.append((field, f"belongs into {_group_of(spec)}.facts"))
+            elif raw not in NOT_ANSWERED:
+                try:
+                    read_value(spec, raw)
+                except ValueError:
+                    wanted = ", ".join(spec.values) if spec.values else f"a value of type {spec.type}"
+                    problems.append((field, f"write {wanted}, unknown, or refused"))
+    return problems
+
+
+def _group_of(spec: FactSpec) -> str:
+    return "status" if spec.group == "status" else "circumstances"
+
+
+def _add(known: dict[str, Value], fact: str, spec: FactSpec, raw: Any) -> None:
+    if raw is None or raw in NOT_ANSWERED:
+        return
+    try:
+        known[fact] = read_value(spec, raw)
+    except ValueError:
+        # Reports are checked on the way in (`fact_problems`); a value that a later catalogue no longer allows
+        # is not known, which is never a no.
+        known.pop(fact, None)
+
+
+def _add_open(
+    known: dict[str, Value], catalogue: Mapping[str, FactSpec], group: str, reported: Circumstances | Status
+) -> None:
+    for fact, raw in reported.facts.items():
+        spec = catalogue.get(fact)
+        if spec is not None and not spec.computed and _group_of(spec) == group:
+            _add(known, fact, spec, raw)
+
+
+def _add_age(
+    known: dict[str, Value], age: Age, circumstances: Circumstances | None, encounter_on: date, as_of: date
+) -> None:
+    born = age.birth_date if age.birth_date is not None and age.birth_date <= encounter_on else None
+    verified = age.verified_by is not None and (born is not None or age.years is not None)
+    known["age_verified"] = verified
+    if not verified:
+        claims = [age.stated_years, age.years, age_on(encounter_on, born) if born else None]
+        stated = [claim for claim in claims if claim is not None]
+        if stated:
+            known["stated_age_years"] = min(stated)
+        return
+    if born is not None:
+        known["age_years"] = age_on(as_of, born)
+        conduct_on = circumstances.custody.conduct_alleged_on if circumstances else None
+        if conduct_on is not None and conduct_on >= born:
+            known["age_at_alleged_conduct"] = age_on(conduct_on, born)
+    elif age.years is not None:
+        since = age_on(as_of, encounter_on) if as_of > encounter_on else 0
+        # Years alone do not tell the birthday: after the day of the encounter it may have passed, or not.
+        known["age_years"] = age.years if as_of <= encounter_on else Interval(age.years + since, age.years + since + 1)
+
+
+def age_on(day: date, born: date) -> int:
+    """Completed years. Somebody born on 29 February completes a year on 1 March in other years."""
+    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def birthday(born: date, years: int) -> date:
+    """The day on which `years` are completed."""
+    year = born.year + years
+    return date(year, 3, 1) if (born.month, born.day) == (2, 29) and not isleap(year) else born.replace(year=year)

@@ -1,0 +1,79 @@
+"""Values of facts. A fact that is partly known is a set of possibilities, not a guess."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from rulebook.kleene import Truth, truth
+
+Exact = bool | int | Decimal | date | str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Somewhere from `low` to `high`, both included; None is open."""
+
+    low: int | Decimal | None = None
+    high: int | Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """One of these members of an enumeration."""
+
+    values: frozenset[str]
+
+
+Value = Exact | Interval | Among
+FactMap = Mapping[str, Value]
+"""Known facts by their id in the fact catalogue. What is absent is not known: never false, never a default."""
+
+Test = Callable[[Any], bool]
+
+
+def test_value(value: Value, test: Test, operator: str, threshold: Any) -> Truth:
+    """Whether `test` holds for the value: TRUE or FALSE only if it does, or does not, for every possibility."""
+    if isinstance(value, Interval):
+        return _test_interval(value, operator, threshold)
+    if isinstance(value, Among):
+        outcomes = {test(member) for member in value.values}
+        return truth(outcomes.pop()) if len(outcomes) == 1 else Truth.UNKNOWN
+    return truth(test(value))
+
+
+def _test_interval(value: Interval, operator: str, threshold: Any) -> Truth:
+    low, high = value.low, value.high
+    if operator in ("gte", "lt"):
+        above = low is not None and low >= threshold
+        below = high is not None and high < threshold
+        return _of_bounds(above, below, operator == "gte")
+    if operator in ("gt", "lte"):
+        above = low is not None and low > threshold
+        below = high is not None and high <= threshold
+        return _of_bounds(above, below, operator == "gt")
+    wanted = tuple(threshold) if operator in ("in", "not_in") else (threshold,)
+    inside = [t for t in wanted if (low is None or low <= t) and (high is None or t <= high)]
+    is_one = bool(inside) and low == high
+    return _of_bounds(is_one, not inside, operator in ("eq", "in"))
+
+
+def _of_bounds(surely: bool, surely_not: bool, positive: bool) -> Truth:
+    if surely == surely_not:
+        return Truth.UNKNOWN
+    return truth(surely is positive)
+
+
+def plain(value: Value) -> Any:
+    """A JSON-ready form of a value; decimals and dates become strings."""
+    if isinstance(value, Interval):
+        return {
+            "from": plain(value.low) if value.low is not None else None,
+            "to": plain(value.high) if value.high is not None else None,
+        }
+    if isinstance(value, Among):
+        return {"one_of": sorted(value.values)}
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
