@@ -36,7 +36,7 @@ class Transaction:
     sql: AsyncConnection
     driver: Any
     """The asyncpg connection: `execute`, `fetch`, `fetchrow`, `fetchval`, `executemany`, `copy_records_to_table`.
-    JSON columns are text here."""
+    Keep JSON in bytea or text columns: SQLAlchemy sets its own codecs for jsonb."""
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     """Called once the transaction is durable, never when it is undone: to wake whoever waits for it."""
 

@@ -51,12 +51,22 @@ def on_events(handler: Callable[[Transaction, Sequence[Event]], Awaitable[None]]
 class Consumer:
     """One service's reader of the topics it has handlers for."""
 
-    def __init__(self, database: Database, bus: Bus, *, member: str, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        *,
+        member: str,
+        handlers: Mapping[str, Handler],
+        repeated: Handler | None = None,
+    ) -> None:
+        """`repeated` is shown, in the same transaction, what had been handled before and came again."""
         self._database = database
         self._bus = bus
         self._group = database.schema
         self._member = member
         self._handlers = handlers
+        self._repeated = repeated
         self._nexts: dict[Position, int] = {}
         self.stale_batches = 0
         """Batches discarded because another worker owned the partition."""
@@ -155,6 +165,9 @@ class Consumer:
                 await self._isolate(tx, new)
             else:
                 await self._handle(tx, await self._park_behind(tx, new))
+            if self._repeated is not None and len(new) < len(received):
+                fresh = {id(one) for one in new}
+                await self._repeated(tx, [one for one in received if id(one) not in fresh])
             await self._advance(tx, generation, nexts)
             reach("consumer.before_commit")
         reach("consumer.after_commit")

@@ -107,19 +107,9 @@ EMBEDDED_LOG_V1: tuple[str, ...] = (
         PRIMARY KEY (consumers, member)
     )
     """,
-    # Every service appends and reads; which topics it may write is settled by its code, as on any broker without ACLs.
-    """
-    DO $$
-    DECLARE service text;
-    BEGIN
-        FOREACH service IN ARRAY ARRAY['fn_intake', 'fn_router', 'fn_eligibility', 'fn_audit'] LOOP
-            IF EXISTS (SELECT FROM pg_roles WHERE rolname = service) THEN
-                EXECUTE format('GRANT USAGE ON SCHEMA bus TO %I', service);
-                EXECUTE format('GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA bus TO %I', service);
-                EXECUTE format('GRANT DELETE ON bus.member TO %I', service);
-            END IF;
-        END LOOP;
-    END $$
-    """,
+    # Every service appends and reads; which topics it may write is settled by its code, as on a broker without ACLs.
+    "GRANT USAGE ON SCHEMA bus TO fn_intake, fn_router, fn_eligibility, fn_audit",
+    "GRANT SELECT, INSERT, UPDATE ON log, partition, record, member TO fn_intake, fn_router, fn_eligibility, fn_audit",
+    "GRANT DELETE ON member TO fn_intake, fn_router, fn_eligibility, fn_audit",
 )
 """The embedded event log, in schema `bus`."""

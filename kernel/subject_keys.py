@@ -185,36 +185,7 @@ async def apply_erasures(tx: Transaction) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def _create_role(role: str) -> str:
-    # Roles belong to the whole server, so several databases of one server may get here at the same time.
-    return f"""
-    DO $$
-    BEGIN
-        CREATE ROLE {role} NOLOGIN;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-        NULL;
-    END
-    $$
-    """
-
-
-def _join_role(role: str) -> str:
-    return f"""
-    DO $$
-    BEGIN
-        IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
-            GRANT {role} TO CURRENT_USER;
-        END IF;
-    END
-    $$
-    """
-
-
-_ROLES = ("fn_intake", "fn_router", "fn_eligibility", "fn_audit")
-
 KEYS_V1: tuple[str, ...] = (
-    *(statement for role in _ROLES for statement in (_create_role(role), _join_role(role))),
-    "CREATE SCHEMA IF NOT EXISTS keys",
     """
     CREATE TABLE keys.subject_key (
         key_id uuid PRIMARY KEY,
@@ -260,6 +231,6 @@ KEYS_V1: tuple[str, ...] = (
     "GRANT INSERT, DELETE ON keys.subject_key TO fn_intake",
     "GRANT SELECT, INSERT ON keys.erasure TO fn_intake",
 )
-"""Statements that make the schema `keys`, with its roles and grants; migrated as a service of its own, `keys`."""
+"""The tables of the schema `keys` with their grants: its first migration. Roles that exist already are left alone."""
 
 __all__ = ["GRANTS", "KEYS_V1", "KeyMissing", "Keyset", "SubjectKeys", "apply_erasures"]

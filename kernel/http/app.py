@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 
 from kernel import telemetry
 from kernel.errors import ConfigurationError, Unavailable
@@ -75,9 +75,9 @@ def create_app(
 
 def declared_scopes(app: FastAPI) -> Iterator[tuple[str, str | None]]:
     """Path and required scope of every route; none where a route requires nothing."""
-    for route in app.routes:
-        scope = next(_scopes(route.dependant), None) if isinstance(route, APIRoute) else None
-        yield getattr(route, "path", "?"), scope
+    for route in iter_route_contexts(app.routes):
+        dependant = getattr(route, "dependant", None)
+        yield route.path or "?", next(_scopes(dependant), None) if dependant is not None else None
 
 
 def _scopes(dependant: Dependant) -> Iterator[str]:

@@ -78,39 +78,43 @@ async def serve(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> None
     """Serves until `stop` is set. Then, in this order: /readyz turns 503, listening ends, open requests finish, the
     application's lifespan ends. Port 0 takes any free port: `app.state.port` holds it once requests are taken.
 
-    Raises ConfigurationError when the port is taken or the application does not start.
+    Raises ConfigurationError when the port is taken, and whatever the lifespan raises.
     """
     settings: HttpSettings = app.state.http_settings
     config = uvicorn.Config(
         app,
         http=_bounded(settings.header_limit, settings.read_seconds),
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=settings.stop_seconds,
-        backlog=1024,
     )
-    try:
-        listener = socket.create_server((host, port), backlog=config.backlog)
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
     server = _Server(config)
-    with listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        stopping = asyncio.create_task(stop.wait())
-        try:
+    # Entered here rather than by uvicorn, so that what goes wrong in it reaches whoever started us as what it is.
+    async with app.router.lifespan_context(app):
+        with _listen(host, port) as listener:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            stopping = asyncio.create_task(stop.wait())
             app.state.port = listener.getsockname()[1]
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done():
+            _log.info("listening", host=host, port=app.state.port)
+            try:
+                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 app.state.stopping = True
                 await asyncio.sleep(settings.drain_seconds)
-        finally:
-            stopping.cancel()
-            server.should_exit = True
-            await serving
-    if server.lifespan.should_exit:
-        raise ConfigurationError("the application did not start; the log says why")
+            finally:
+                stopping.cancel()
+                server.should_exit = True
+                await serving
+    _log.info("stopped", host=host, port=app.state.port)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}") from None

@@ -30,6 +30,9 @@ class Schema:
         return f"fn_{self.name}"
 
 
+SERVICE_ROLES = ("fn_intake", "fn_router", "fn_eligibility", "fn_audit")
+"""Made before anything else, because the schemas `keys` and `bus` grant to them."""
+
 KEYS = Schema("keys", ENVIRONMENT / "keys")
 BUS = Schema("bus", ENVIRONMENT / "bus")
 
@@ -43,8 +46,10 @@ async def migrate(dsn: str, schemas: Sequence[Schema]) -> None:
     try:
         await connection.execute("SELECT pg_advisory_lock(hashtext('firstnotice.migrate'))")
         try:
+            for role in sorted({*SERVICE_ROLES, *(schema.role for schema in schemas)}):
+                await connection.execute(_role(role))
             for schema in schemas:
-                await connection.execute(_prepare(schema))
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema.name} AUTHORIZATION {schema.role}")
         except asyncpg.InsufficientPrivilegeError:
             raise ConfigurationError(
                 "the database user may not create roles or schemas: run `firstnotice migrate` as an administrator"
@@ -55,15 +60,19 @@ async def migrate(dsn: str, schemas: Sequence[Schema]) -> None:
         await connection.close()
 
 
-def _prepare(schema: Schema) -> str:
+def _role(role: str) -> str:
+    # Roles belong to the whole server, so several databases of one server may get here at the same time.
     return f"""
         DO $$ BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{schema.role}') THEN
-                CREATE ROLE {schema.role} NOLOGIN;
+            CREATE ROLE {role} NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END $$;
+        DO $$ BEGIN
+            IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+                GRANT {role} TO CURRENT_USER;
             END IF;
         END $$;
-        GRANT {schema.role} TO CURRENT_USER;
-        CREATE SCHEMA IF NOT EXISTS {schema.name} AUTHORIZATION {schema.role};
     """
 
 

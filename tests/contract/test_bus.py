@@ -1,8 +1,7 @@
 """One suite for every bus: what `kernel.bus` promises, with the outbox, relay and inbox that stand on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -17,6 +16,7 @@ from kernel.database import Database, Transaction
 from kernel.inbox import Consumer, on_events, replay_from
 from kernel.outbox import Outbox, covered, redrive, roll_partitions
 from kernel.relay import Relay
+from tests.support.loops import killed, running
 from tests.support.messaging import NOON, an_event, make_log, make_schema, note_of, rows
 from tests.support.wait import until
 
@@ -84,28 +84,6 @@ async def service(database_dsn: str) -> AsyncIterator[Service]:
         await tx.driver.execute("CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, key uuid, note text)")
     yield made
     await made.database.close()
-
-
-@asynccontextmanager
-async def running(*runs: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIterator[None]:
-    """Runs the loops during the block, then stops them in order; a loop that fails fails the test."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        for run in runs:
-            group.create_task(run(stop))  # type: ignore[arg-type]
-        yield
-        stop.set()
-
-
-@asynccontextmanager
-async def killed(run: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIterator[None]:
-    """Runs a loop during the block and cancels it at the end, without any farewell of its own."""
-    task = asyncio.ensure_future(run(asyncio.Event()))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_events_of_one_key_keep_their_order(new_bus: BusFactory, service: Service) -> None:

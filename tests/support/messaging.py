@@ -8,23 +8,24 @@ import asyncpg
 from contracts.envelope import Event
 from contracts.events import RecordRead
 from kernel.database import Database
-from kernel.messaging_schema import EMBEDDED_LOG_V1, MESSAGING_V1
+from kernel.messaging_schema import MESSAGING_V1
+from kernel.migrations import BUS, migrate
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-async def make_schema(dsn: str, schema: str, statements: tuple[str, ...] = MESSAGING_V1) -> None:
+async def make_schema(dsn: str, schema: str) -> None:
     connection = await asyncpg.connect(dsn, server_settings={"search_path": schema})
     try:
         await connection.execute(f"CREATE SCHEMA {schema}")
-        for statement in statements:
+        for statement in MESSAGING_V1:
             await connection.execute(statement)
     finally:
         await connection.close()
 
 
 async def make_log(dsn: str) -> None:
-    await make_schema(dsn, "bus", EMBEDDED_LOG_V1)
+    await migrate(dsn, [BUS])
 
 
 def an_event(key: UUID, *, note: str = "", source: str = "/firstnotice/test", id: UUID | None = None) -> Event:

@@ -1,0 +1,1 @@
+"""Bus handlers: every topic goes into the trail."""
