@@ -169,5 +169,5 @@ def decode(key: bytes, headers: Headers, value: bytes) -> Event:
         raise
     except KeyError as error:
         raise MalformedEvent(f"attribute or member {error} is missing") from None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise MalformedEvent(f"an attribute or the value does not parse ({type(error).__name__})") from None

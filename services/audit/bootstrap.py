@@ -13,6 +13,7 @@ from kernel.outbox import Outbox
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
+from services.audit.adapters.trail import PostgresTrail
 from services.audit.api import lineage
 from services.audit.application.watch import Watch
 from services.audit.consumers.every_event import AppendToTrail
@@ -23,7 +24,8 @@ async def build(settings: AuditSettings, bus: Bus, *, clock: Clock = system_cloc
     """The service, ready to run. It has no key and no grant: what it stores it cannot open."""
     database = Database(settings.database_dsn, schema="audit", role="fn_audit", pool_size=settings.database_pool)
     outbox = Outbox("audit")
-    appending = AppendToTrail(bus, clock)
+    trail = PostgresTrail()
+    appending = AppendToTrail(trail, bus, clock)
     retention = on_events(CoveredByTrail(outbox))
 
     async def append_and_follow(tx: Transaction, received: Sequence[Received]) -> None:
@@ -40,6 +42,7 @@ async def build(settings: AuditSettings, bus: Bus, *, clock: Clock = system_cloc
     watch = Watch(
         database,
         outbox,
+        trail,
         clock=clock,
         ids=ids,
         jurisdiction=settings.jurisdiction,
@@ -49,7 +52,7 @@ async def build(settings: AuditSettings, bus: Bus, *, clock: Clock = system_cloc
     app = create_app(
         service="audit",
         title="firstnotice audit",
-        routers=[lineage.router(database, outbox, clock=clock, ids=ids)],
+        routers=[lineage.router(database, outbox, trail, clock=clock, ids=ids)],
         registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
         settings=settings,
         readiness=database.check,

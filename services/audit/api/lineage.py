@@ -10,12 +10,12 @@ from pydantic import BaseModel
 from contracts.envelope import Event
 from contracts.events import RecordRead
 from kernel.clock import Clock, Ids
-from kernel.database import Database, Transaction
+from kernel.database import Database
 from kernel.errors import NotFound
 from kernel.http.gate import require
 from kernel.identity import Caller
 from kernel.outbox import Outbox
-from services.audit.adapters import trail
+from services.audit.application.ports import Trail
 from services.audit.domain.lineage import Step, lineage_of
 
 Reader = Annotated[Caller, Depends(require("trail:read"))]
@@ -61,7 +61,7 @@ class TrailAnswer(BaseModel):
     sources: list[SourceAnswer]
 
 
-def router(database: Database, outbox: Outbox, *, clock: Clock, ids: Ids) -> APIRouter:
+def router(database: Database, outbox: Outbox, trail: Trail, *, clock: Clock, ids: Ids) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["trail"])
 
     @routes.get("/encounters/{encounter_id}/lineage")
@@ -85,8 +85,14 @@ def router(database: Database, outbox: Outbox, *, clock: Clock, ids: Ids) -> API
         if caller.kind == "agency":
             raise NotFound("only auditors may read this")
         async with database.transaction() as tx:
-            state = await _state(tx)
-        return state
+            state = await trail.state(tx)
+        return TrailAnswer(
+            size=state.size,
+            conflicts=state.conflicts,
+            sources=[
+                SourceAnswer(source=one.source, received=one.received, missing=one.missing) for one in state.sources
+            ],
+        )
 
     def _read(encounter_id: UUID, caller: Caller, first: Step) -> Event:
         event_id = ids()
@@ -117,12 +123,3 @@ def _shown(step: Step) -> dict[str, Any]:
         for name in LineageStep.model_fields
         if name in step.told and name not in ("index", "depth", "event_id")
     }
-
-
-async def _state(tx: Transaction) -> TrailAnswer:
-    found = await trail.state(tx)
-    return TrailAnswer(
-        size=found.size,
-        conflicts=found.conflicts,
-        sources=[SourceAnswer(source=one.source, received=one.received, missing=one.missing) for one in found.sources],
-    )

@@ -10,7 +10,7 @@ from kernel.database import Database
 from kernel.doorbell import wait_for
 from kernel.outbox import Outbox
 from kernel.telemetry import gauge, logger
-from services.audit.adapters import trail
+from services.audit.application.ports import Gap, Trail
 
 TRAIL_KEY = UUID("66697273-746e-5f6f-8469-63652d747261")
 """Key of all checkpoints: they are about the trail, so they keep one order."""
@@ -27,6 +27,7 @@ class Watch:
         self,
         database: Database,
         outbox: Outbox,
+        trail: Trail,
         *,
         clock: Clock,
         ids: Ids,
@@ -36,12 +37,13 @@ class Watch:
     ) -> None:
         self._database = database
         self._outbox = outbox
+        self._trail = trail
         self._clock = clock
         self._ids = ids
         self._jurisdiction = jurisdiction
         self._every = every_seconds
         self._patience = timedelta(seconds=gap_seconds)
-        self._alarmed: set[trail.Gap] = set()
+        self._alarmed: set[Gap] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises Unavailable."""
@@ -53,7 +55,7 @@ class Watch:
     async def checkpoint(self) -> bool:
         """Publishes a checkpoint if anything was added since the last one; says whether it did."""
         async with self._database.transaction() as tx:
-            news = await trail.next_checkpoint(tx)
+            news = await self._trail.next_checkpoint(tx)
             if news is None:
                 return False
             event_id = self._ids()
@@ -73,10 +75,10 @@ class Watch:
             )
             return True
 
-    async def look_for_gaps(self) -> list[trail.Gap]:
+    async def look_for_gaps(self) -> list[Gap]:
         """Gaps older than our patience; shards of a source arrive on several partitions, so young ones are normal."""
         async with self._database.transaction() as tx:
-            found = await trail.gaps(tx, self._clock() - self._patience)
+            found = await self._trail.gaps(tx, self._clock() - self._patience)
         MISSING.clear()
         for gap in found:
             count = sum(last - first + 1 for first, last in gap.missing)

@@ -7,7 +7,7 @@ from kernel.clock import Clock
 from kernel.database import Transaction
 from kernel.inbox import Received
 from kernel.telemetry import counter, logger
-from services.audit.adapters import trail
+from services.audit.application.ports import Trail
 from services.audit.domain.entry import entry_of
 
 CONFLICTS = counter("trail_conflicts", "Event ids that came again with other content")
@@ -19,7 +19,8 @@ log = logger(__name__)
 class AppendToTrail:
     """Handler of all topics; `repeated` takes deliveries of events that are in the trail already."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
+    def __init__(self, trail: Trail, bus: Bus, clock: Clock) -> None:
+        self._trail = trail
         self._bus = bus
         self._clock = clock
         self._generation: str | None = None
@@ -28,17 +29,17 @@ class AppendToTrail:
         generation = await self._log_generation()
         now = self._clock()
         entries = [entry_of(one.event, one.delivery, bus=self._bus.name, generation=generation) for one in received]
-        await trail.append(tx, entries, bus=self._bus.name, generation=generation, appended_at=now)
+        await self._trail.append(tx, entries, bus=self._bus.name, generation=generation, appended_at=now)
         arrived: dict[tuple[str, int], list[int]] = {}
         for entry in entries:
             arrived.setdefault((entry.event.source, entry.event.shard), []).append(entry.event.sequence)
             APPENDED.labels(entry.delivery.position.topic).inc()
-        await trail.note_arrivals(tx, arrived, now)
+        await self._trail.note_arrivals(tx, arrived, now)
 
     async def repeated(self, tx: Transaction, received: Sequence[Received]) -> None:
         """The same event again is no news; the same id with other content is an alarm and an entry of its own."""
         generation = await self._log_generation()
-        stored = await trail.digests(tx, [one.event.id for one in received])
+        stored = await self._trail.digests(tx, [one.event.id for one in received])
         conflicts = []
         for one in received:
             entry = entry_of(one.event, one.delivery, bus=self._bus.name, generation=generation, kind="conflict")
@@ -48,7 +49,9 @@ class AppendToTrail:
                 CONFLICTS.inc()
                 log.error("an event id came again with other content", event_id=one.event.id)
         if conflicts:
-            await trail.append(tx, conflicts, bus=self._bus.name, generation=generation, appended_at=self._clock())
+            await self._trail.append(
+                tx, conflicts, bus=self._bus.name, generation=generation, appended_at=self._clock()
+            )
 
     async def _log_generation(self) -> str:
         if self._generation is None:

@@ -19,7 +19,7 @@ from kernel.inbox import Consumer
 from kernel.migrations import BUS, KEYS, migrate
 from kernel.outbox import Outbox
 from kernel.relay import Relay
-from services.audit.adapters import trail
+from services.audit.adapters.trail import PostgresTrail
 from services.audit.application.watch import Watch
 from services.audit.consumers.every_event import AppendToTrail
 from services.audit.migrations import SCHEMA
@@ -36,7 +36,7 @@ class Audit:
         self.bus = EmbeddedBus(Database(dsn, schema="bus"))
         self.outbox = Outbox("audit")
         self.now = NOON
-        appending = AppendToTrail(self.bus, lambda: self.now)
+        appending = AppendToTrail(PostgresTrail(), self.bus, lambda: self.now)
         self.consumer = Consumer(
             self.database,
             self.bus,
@@ -48,6 +48,7 @@ class Audit:
         self.watch = Watch(
             self.database,
             self.outbox,
+            PostgresTrail(),
             clock=lambda: self.now,
             ids=system_ids,
             jurisdiction="MO",
@@ -153,6 +154,6 @@ async def test_the_state_of_the_trail_counts_each_source(audit: Audit) -> None:
     async with running(audit.consumer.run):
         await until(audit.entries, lambda entries: len(entries) == 2)
     async with audit.database.transaction() as tx:
-        state = await trail.state(tx)
+        state = await PostgresTrail().state(tx)
     assert state.size == 2
     assert [(one.source, one.received, one.missing) for one in state.sources] == [("/firstnotice/test", 2, 2)]

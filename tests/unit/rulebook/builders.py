@@ -41,5 +41,3 @@ def decided(law: Law, subject: SubjectFacts, *, at: datetime = ENCOUNTER, **more
 def release_copy(target: Path) -> Path:
     """A release that a test may change."""
     return Path(shutil.copytree(LAW, target / "law"))
-
-

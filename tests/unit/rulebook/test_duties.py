@@ -98,7 +98,13 @@ MINIMAL = "mo_juvenile_justice_minimal"
             ("adult",),
             (),
         ),
-        ({"stated_years": 22}, {"juvenile_court": {"under_jurisdiction": True}}, "due", ("continuing_jurisdiction",), ()),
+        (
+            {"stated_years": 22},
+            {"juvenile_court": {"under_jurisdiction": True}},
+            "due",
+            ("continuing_jurisdiction",),
+            (),
+        ),
     ],
 )
 def test_the_juvenile_officer_is_told_as_the_truth_table_says(
@@ -132,7 +138,13 @@ CITIZEN = {"citizenship": "us_citizen", "citizenship_verified": True}
         (VERIFIED_17, {"type": "unknown"}, None, "due", ("minor",)),
         (VERIFIED_17, {"type": "sex", "severe_form_excluded": True}, None, "not_due", ("severe_form_excluded",)),
         (VERIFIED_17, {"type": "sex"}, CITIZEN, "not_due", ("citizen_national_or_lpr",)),
-        (VERIFIED_17, {"type": "sex"}, CITIZEN | {"citizenship": "us_national"}, "not_due", ("citizen_national_or_lpr",)),
+        (
+            VERIFIED_17,
+            {"type": "sex"},
+            CITIZEN | {"citizenship": "us_national"},
+            "not_due",
+            ("citizen_national_or_lpr",),
+        ),
         (VERIFIED_17, {"type": "sex"}, CITIZEN | {"citizenship": "lpr"}, "not_due", ("citizen_national_or_lpr",)),
         (VERIFIED_17, {"type": "sex"}, {"citizenship": "us_citizen"}, "due", ("minor",)),
         (VERIFIED_17, {"type": "sex"}, {"citizenship": "refused"}, "due", ("minor",)),

@@ -155,9 +155,7 @@ def test_an_interval_is_all_of_its_values(operator: str, threshold: Any, value: 
     assert test_value(value, bool, operator, threshold) is expected
 
 
-@pytest.mark.parametrize(
-    ("as_of", "expected"), [(date(2026, 2, 28), Truth.TRUE), (date(2026, 3, 1), Truth.FALSE)]
-)
+@pytest.mark.parametrize(("as_of", "expected"), [(date(2026, 2, 28), Truth.TRUE), (date(2026, 3, 1), Truth.FALSE)])
 def test_months_end_on_the_last_day_of_a_shorter_month(as_of: date, expected: Truth) -> None:
     tree = compiled({"fact": "letter", "within_months": 4})
     assert tree.truth(Evaluation({"letter": date(2025, 10, 31)}, as_of)) is expected
