@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from kernel.errors import FirstnoticeError
 
-class DataDirectoryInUse(RuntimeError):
+
+class DataDirectoryInUse(FirstnoticeError):
     """Another live process owns this data directory."""
 
 
