@@ -60,8 +60,8 @@ class History:
     duties: dict[tuple[str, str], ObligationDecided] = field(default_factory=dict)
     """The last decision, by subject and duty."""
     notices: dict[str, NoticeState] = field(default_factory=dict)
-    determined: dict[str, int] = field(default_factory=dict)
-    """Programs evaluated, by the report or amendment event that caused it."""
+    determined: dict[str, list[int]] = field(default_factory=dict)
+    """How many programs each determination answered, by subject; only changed answers are told again."""
     causes: dict[str, str | None] = field(default_factory=dict)
     entries: int = 0
 
@@ -97,7 +97,11 @@ def open_points(history: History, duty_ids: Sequence[str], amendments: int) -> l
     for notice in history.notices.values():
         if not notice.settled:
             points.append(f"{notice.kind} to {notice.recipient_id}: {_missing(notice)}")
-    points += ["a determination is missing" for event_id in history.facts if event_id not in history.determined]
+    points += [
+        f"subject {number}: no determination"
+        for number, subject_id in sorted(history.subjects.items())
+        if subject_id not in history.determined
+    ]
     return points
 
 
@@ -163,9 +167,7 @@ def _take(history: History, told: Told, data: Any) -> None:
 def _answer(history: History, told: Told, data: Any) -> None:
     match data:
         case DeterminationMade() | DeterminationChanged():
-            origin = history.origin(told["id"])
-            if origin is not None:
-                history.determined[origin] = data.programs
+            history.determined.setdefault(told["subject_id"], []).append(data.programs)
         case NoticeConfirmed() | NoticeAcknowledged() | NoticeHeld() | NoticeCorrected():
             notice = history.notices.get(str(data.notice_id))
             if notice is None:

@@ -1,9 +1,9 @@
 """The data directory of a trial: what lies where, and the keys that are made at the first start.
 
-    data/        postgres/ and kafka/: copy it, and nobody can read it without secrets/
-    secrets/     keyset, clients and their private keys, endpoints of the recipients; only the owner may read it
-    recipients/  what the example recipients were told
-    logs/
+data/        postgres/ and kafka/: copy it, and nobody can read it without secrets/
+secrets/     keyset, clients and their private keys, endpoints of the recipients; only the owner may read it
+recipients/  what the example recipients were told
+logs/
 """
 
 import os

@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import orjson
 import uvicorn
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from kernel.identity import SigningKey
 from launcher.client import Signed
@@ -75,7 +75,7 @@ class Recipient:
             event: Any = self._webhook.verify(bytes(body), dict(request.headers))
             notice_id = request.headers["webhook-id"]
             told = event["data"]["notice"]
-            received = Received(notice_id, recipient_id, told["kind"], told["encounter_id"], digest(body))
+            received = Received(notice_id, recipient_id, told["kind"], told["encounter_id"], digest(bytes(body)))
         except (WebhookVerificationError, ValueError):
             return _answer(401, "the signature does not fit")
         except (KeyError, TypeError):

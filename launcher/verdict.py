@@ -69,7 +69,9 @@ def against_ledgers(histories: Mapping[str, History], ledgers: Mapping[str, Cont
     """Where the recipients' own records differ from the services'."""
     sent = {one.notice_id: Sent(h.encounter_id, one) for h in histories.values() for one in h.notices.values()}
     received = {
-        notice_id: (program, entry) for program, ledger in ledgers.items() for notice_id, entry in ledger.received.items()
+        notice_id: (program, entry)
+        for program, ledger in ledgers.items()
+        for notice_id, entry in ledger.received.items()
     }
     wrong: list[str] = []
     for notice_id, (program, entry) in received.items():
