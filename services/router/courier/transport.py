@@ -11,19 +11,15 @@ from datetime import timedelta
 from typing import Protocol
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    ConnectError,
-    ConnectTimeoutError,
-    DetailedPyreqwestError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
+from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError, RequestTimeoutError
 
 from services.router.adapters.endpoints import Endpoint
 from services.router.courier.addresses import Addresses, AddressRefused, NameUnresolved
 from services.router.domain.classification import Answer, Failure
 
 RESPONSE_CAP = 64 * 1024
+_CONNECTING = "client error (connect)"
+
 CLOSE_AFTER_SECONDS = 60.0
 """A replaced client lives on this long for the attempts that still use it."""
 
@@ -177,13 +173,11 @@ class PyreqwestTransport:
 
 
 def _failure(error: PyreqwestError) -> Failure:
-    if isinstance(error, ConnectTimeoutError):
-        return Failure("connect")
-    if isinstance(error, RequestTimeoutError):
-        return Failure("timeout")
-    if isinstance(error, ConnectError):
-        # hyper reports a refused certificate as a failed connection; only its causes tell.
-        causes = error.details.get("causes") or [] if isinstance(error, DetailedPyreqwestError) else []
-        told = " ".join([error.message, *(cause["message"] for cause in causes)]).lower()
-        return Failure("certificate" if "certificate" in told else "connect")
-    return Failure("broken")
+    """pyreqwest calls everything before the response's head a connection error, also when the request was sent:
+    only hyper's own word for the phase, among the causes, proves that nothing left."""
+    causes = error.details["causes"] or () if isinstance(error, DetailedPyreqwestError) else ()
+    told = [cause["message"].lower() for cause in causes]
+    if _CONNECTING in told:
+        reasons = told[told.index(_CONNECTING) + 1 :]
+        return Failure("certificate" if any("certificate" in reason for reason in reasons) else "connect")
+    return Failure("timeout" if isinstance(error, RequestTimeoutError) else "broken")
