@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from contracts.events import NOTICES, TRAIL
 from kernel.bus import Bus
@@ -14,7 +13,6 @@ from kernel.http.app import create_app
 from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
-from kernel.migrations import Schema
 from kernel.outbox import Outbox
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
@@ -29,10 +27,10 @@ from services.intake.application.batcher import Batcher
 from services.intake.application.intake import Answer, Intake, Known, claims
 from services.intake.consumers.notices import follow_notices
 from services.intake.edge import Edge
+from services.intake.migrations import SCHEMA
 from services.intake.settings import IntakeSettings
 
 NAME = "intake"
-SCHEMA = Schema(NAME, Path(__file__).parent / "migrations" / "versions")
 FORGET_SECONDS = 3600.0
 
 

@@ -314,9 +314,9 @@ def _answer(record: EncounterRecord, numbers: set[int]) -> Answer:
 
 def _accepted(encounter_id: UUID, accepted_at: datetime, version: int, subjects: Mapping[int, UUID]) -> Answer:
     body = {
-        "encounter_id": encounter_id,
+        "encounter_id": str(encounter_id),
         "accepted_at": accepted_at,
         "record_version": version,
-        "subjects": [{"subject_number": number, "subject_id": subject} for number, subject in subjects.items()],
+        "subjects": [{"subject_number": number, "subject_id": str(subject)} for number, subject in subjects.items()],
     }
     return Answer(encounter_id, orjson.dumps(body))

@@ -4,7 +4,7 @@ from alembic import op
 
 from kernel.messaging_schema import MESSAGING_V1
 
-revision = "0001"
+revision = "intake_0001"
 down_revision = None
 branch_labels = None
 depends_on = None
