@@ -126,6 +126,8 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(_type_name(part) for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is dict:
+        return "JSON object"
     names = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}
     name: str = names[annotation]
     return name
