@@ -136,4 +136,7 @@ def _type_name(annotation: Any) -> str:
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
-    return "none" if info.default is None else f"`{str(info.default).lower()}`"
+    default = info.get_default(call_default_factory=True)
+    if default is None:
+        return "none"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
