@@ -1,6 +1,8 @@
 """Servers that every test may ask for by name, and the promise that no Kafka test goes missing silently."""
 
 import os
+import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -47,12 +49,12 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], EmbeddedPostgres]]:
+def postgres_factory(server_folder: Path) -> Iterator[Callable[[], EmbeddedPostgres]]:
     """Makes private servers, not yet started, which a test may kill; they are stopped after the test."""
     servers: list[EmbeddedPostgres] = []
 
     def make(data_dir: Path | None = None) -> EmbeddedPostgres:
-        servers.append(EmbeddedPostgres(data_dir or tmp_path_factory.mktemp("postgres")))
+        servers.append(EmbeddedPostgres(data_dir or server_folder / uuid.uuid4().hex))
         return servers[-1]
 
     yield make
