@@ -71,6 +71,8 @@ def test_every_command_that_the_documents_name_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     for document in documents:
-        named = re.findall(r"(?:^|`)(make|firstnotice) ([a-z][a-z-]*)", document.read_text(), re.MULTILINE)
+        text = document.read_text(encoding="utf-8")
+        code = re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL)
+        named = [found for one in code for found in re.findall(r"^[`$ ]*(make|firstnotice) ([a-z][a-z-]*)", one, re.M)]
         assert {command for program, command in named if program == "firstnotice"} <= set(COMMANDS), document
         assert {target for program, target in named if program == "make"} <= targets, document
