@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from contracts.envelope import Event, decode, sequence_headers
-from contracts.events import EncounterAmended, EncounterReported
+from contracts.events import EncounterAmended, EncounterReported, EncounterRetracted, SubjectErased, TrailCheckpointed
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel import identity
 from kernel.database import Database
@@ -18,18 +18,18 @@ from rulebook.loader import Law
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.matching import Matching
 from tests.support.messaging import NOON
+from tests.support.wait import until
 
-CLIENTS: dict[str, dict[str, Any]] = {
-    name: {"key": identity.generate_key(f"{name}-1"), "scopes": {"determinations:read"}} | client
-    for name, client in {
-        "dss": {"kind": "recipient", "recipient_id": "mo-dss"},
-        "hhs": {"kind": "recipient", "recipient_id": "us-hhs-otip"},
-        "operator": {"kind": "operator"},
-        "agency": {"kind": "agency", "agencies": {"MO0480000"}},
-        "auditor": {"kind": "auditor"},
-        "dss-without-scope": {"kind": "recipient", "recipient_id": "mo-dss", "scopes": {"notices:acknowledge"}},
-    }.items()
+_READS = {"determinations:read"}
+_CLIENTS: dict[str, dict[str, Any]] = {
+    "dss": {"kind": "recipient", "recipient_id": "mo-dss", "scopes": _READS},
+    "hhs": {"kind": "recipient", "recipient_id": "us-hhs-otip", "scopes": _READS},
+    "operator": {"kind": "operator", "scopes": _READS},
+    "agency": {"kind": "agency", "agencies": {"MO0480000"}, "scopes": _READS},
+    "auditor": {"kind": "auditor", "scopes": _READS},
+    "dss-without-scope": {"kind": "recipient", "recipient_id": "mo-dss", "scopes": {"notices:acknowledge"}},
 }
+CLIENTS = {name: client | {"key": identity.generate_key(f"{name}-1")} for name, client in _CLIENTS.items()}
 """Registered clients by id, with their private keys."""
 
 
@@ -132,3 +132,28 @@ class Eligibility:
         async with self.database.transaction() as tx:
             found: list[Any] = await tx.driver.fetch(query, *values)
             return found
+
+    async def until_rows(self, query: str, count: int) -> list[Any]:
+        """Waits until the query gives so many rows."""
+
+        def enough(rows: list[Any]) -> bool:
+            return len(rows) >= count
+
+        found: list[Any] = await until(lambda: self.rows(query), enough)
+        assert len(found) == count
+        return found
+
+
+def about(reported: Event, data: SubjectErased | EncounterRetracted | TrailCheckpointed) -> Event:
+    """An event that tells no facts of the subject of another."""
+    return Event(
+        id=uuid4(),
+        time=NOON,
+        source=reported.source,
+        data=data,
+        key=reported.key,
+        encounter_id=reported.encounter_id,
+        subject_id=reported.subject_id,
+        jurisdiction=reported.jurisdiction,
+        correlation_id=reported.correlation_id,
+    )

@@ -26,10 +26,9 @@ from kernel.relay import Relay
 from kernel.sealing import Sealed, unseal
 from kernel.service import Service
 from rulebook.programs import determine
-from tests.integration.eligibility.builders import Eligibility
+from tests.integration.eligibility.builders import Eligibility, about
 from tests.support.loops import running
 from tests.support.messaging import NOON, make_schema
-from tests.support.wait import until
 
 ADULT: dict[str, Any] = {"age": {"years": 30, "verified_by": "document"}}
 CITIZEN: dict[str, Any] = ADULT | {"status": {"citizenship": "us_citizen"}}
@@ -288,33 +287,16 @@ async def test_the_wired_service_answers_reports_checkpoints_and_the_calendar(
         async with reporter.transaction() as tx:
             await reports.append(tx, events)
 
-    async def sent() -> list[Any]:
-        return await eligibility.rows("SELECT topic, shard, sequence FROM outbox_sent")
-
+    sent = "SELECT topic, shard, sequence FROM outbox_sent"
     events = [await eligibility.report(TURNS_18) for _ in range(5)]
-    async with running(relay.run, *(loop.run for loop in service.loops)):
+    async with running(relay.run, service.run):
         await tell(*events)
-        rows = await until(sent, lambda rows: len(rows) == 5)
+        rows = await eligibility.until_rows(sent, 5)
         assert {row["topic"] for row in rows} == {"determinations"}
         mark = Watermark(source="/firstnotice/eligibility", shard=rows[0]["shard"], through=rows[0]["sequence"])
         await tell(about(events[0], TrailCheckpointed(size=1, watermarks=(mark,))))
-        await until(lambda: eligibility.rows("SELECT 1 FROM outbox_shard WHERE covered >= 0"), lambda rows: bool(rows))
+        await eligibility.until_rows("SELECT 1 FROM outbox_shard WHERE covered >= 0", 1)
         eligibility.now = BIRTHDAY
-        await until(sent, lambda rows: len(rows) == 10)
+        await eligibility.until_rows(sent, 10)
     assert await eligibility.rows("SELECT 1 FROM parked") == []
     await reporter.close()
-
-
-def about(reported: Event, data: SubjectErased | EncounterRetracted | TrailCheckpointed) -> Event:
-    """An event that tells no facts of the subject of another."""
-    return Event(
-        id=uuid4(),
-        time=NOON,
-        source=reported.source,
-        data=data,
-        key=reported.key,
-        encounter_id=reported.encounter_id,
-        subject_id=reported.subject_id,
-        jurisdiction=reported.jurisdiction,
-        correlation_id=reported.correlation_id,
-    )

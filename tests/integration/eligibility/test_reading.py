@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from contracts.events import RecordRead
+from contracts.events import EncounterRetracted, RecordRead
 from kernel.identity import sign_request
 from kernel.service import Service
-from tests.integration.eligibility.builders import CLIENTS, Eligibility
+from tests.integration.eligibility.builders import CLIENTS, Eligibility, about
 from tests.support.messaging import NOON
 
 
@@ -97,3 +97,9 @@ async def test_an_erased_person_is_not_read_any_more(eligibility: Eligibility, a
     await eligibility.erase(erased.subject_id)
     subjects = (await api.read(encounter, as_="dss")).json()["subjects"]
     assert [subject["subject_id"] for subject in subjects] == [str(other.subject_id)]
+
+
+async def test_a_retracted_encounter_is_not_read_any_more(eligibility: Eligibility, api: Api) -> None:
+    reported = await eligibility.report({})
+    await eligibility.handle(reported, about(reported, EncounterRetracted(record_version=2, reason_code="error")))
+    assert (await api.read(reported.encounter_id, as_="dss")).status_code == 404
