@@ -1,16 +1,20 @@
 """The main job, as `make run ARGS=--exit` does it: every due notice arrives and is answered, no other is sent."""
 
+import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from kernel.database import Database
 from launcher import ledger
+from launcher.examples import EXAMPLES
 from launcher.home import Home, at
 from launcher.postgres import EmbeddedPostgres
 from launcher.processes import LeashedProcess
@@ -102,6 +106,33 @@ async def test_a_run_that_is_killed_half_way_is_taken_up_by_the_next(installatio
     await until(lambda: process.running, lambda running: not running)
 
     assert await installation.run() == 0, installation.said
+
+
+async def test_reports_and_signed_requests_of_the_command_line_are_taken(installation: Installation) -> None:
+    installation.start()
+    await until(lambda: "Everything runs" in installation.said, bool, seconds=60)
+    urls = dict(re.findall(r"^\s*(intake|audit)\s+(http://\S+)", installation.said, re.MULTILINE))
+    at_home = ["--data-dir", str(installation.home.root)]
+    files = [str(EXAMPLES / "encounters" / f"17-adult-who-proves-a-minor{end}.json") for end in (".amendment", "")]
+    for _ in range(2):
+        sent = await command("send", *files, "--url", urls["intake"], *at_home)
+        assert len(set(re.findall(r"^[0-9a-f-]{36}", sent, re.MULTILINE))) == 1
+        assert len(sent.splitlines()) == 2
+
+    token = (await command("token", "auditor", "GET", "/v1/trail", *at_home)).strip()
+    async with httpx.AsyncClient(base_url=urls["audit"], headers={"Authorization": f"Bearer {token}"}) as http:
+        answer = await http.get("/v1/trail")
+    assert answer.status_code == 200, answer.text
+
+
+async def command(*arguments: str) -> str:
+    """What a command prints; it has to succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "launcher", *arguments), stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0
+    return printed.decode()
 
 
 async def test_it_stays_up_until_it_is_told_to_stop_and_then_stops_in_order(installation: Installation) -> None:
