@@ -104,6 +104,11 @@ class LeashedProcess:
         return self._child.pid
 
     @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._child.poll()
+
+    @property
     def running(self) -> bool:
         if self._child.poll() is None:
             return True

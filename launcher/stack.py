@@ -87,23 +87,13 @@ class Stack:
                 task.cancel()
 
     async def until_ready(self) -> None:
-        """Waits until every service and recipient does its work. Raises Unavailable."""
-        waiting = {self.plan.url(service) + "/readyz" for service in catalogue.SERVICES}
-        waiting |= {self.plan.url(program) + "/healthz" for program in PROGRAMS}
-        try:
-            async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient(timeout=5.0) as http:
-                while waiting:
-                    waiting -= {url for url in waiting if await _answers(http, url)}
-                    await asyncio.sleep(0.05 if waiting else 0)
-        except TimeoutError:
-            raise Unavailable(
-                f"not ready after {READY_SECONDS:.0f} s: {', '.join(sorted(waiting))}; see {self.plan.home.logs}"
-            ) from None
+        """Waits until every service does its work. Raises Unavailable."""
+        await _until_answered(self.plan, {self.plan.url(service) + "/readyz" for service in catalogue.SERVICES})
 
 
 @asynccontextmanager
 async def running(plan: Plan) -> AsyncIterator[Stack]:
-    """Starts everything, and stops it in order: services, bus, recipients, Kafka, PostgreSQL.
+    """Starts everything, and stops it in order: services, bus, Kafka, recipients, PostgreSQL.
 
     Raises DataDirectoryInUse, PostgresUnavailable, BrokerUnavailable, ConfigurationError.
     """
@@ -113,13 +103,15 @@ async def running(plan: Plan) -> AsyncIterator[Stack]:
         dsn = (await exits.enter_async_context(EmbeddedPostgres(plan.home.postgres))).dsn
         prepare(plan.home)
         write_endpoints(plan.home, program_bases(plan.ports))
-        kafka = await _kafka(plan, exits) if plan.cluster else None
-        plan.say("Bringing the database up to date")
-        await catalogue.migrate(dsn, kafka)
         recipients, services = Group(), Group()
         exits.push_async_callback(recipients.stop)
         for child in _recipients(plan):
             recipients.start(child.run)
+        kafka = await _kafka(plan, exits) if plan.cluster else None
+        plan.say("Bringing the database up to date")
+        await catalogue.migrate(dsn, kafka)
+        # Before the services, so that the first attempt of a notice does not find a closed door.
+        await _until_answered(plan, {plan.url(program) + "/healthz" for program in PROGRAMS})
         plan.say("Starting the services")
         if kafka is not None:
             exits.push_async_callback(services.stop)
@@ -173,6 +165,18 @@ def _recipients(plan: Plan) -> list[Child]:
         )
         for name in PROGRAMS
     ]
+
+
+async def _until_answered(plan: Plan, urls: set[str]) -> None:
+    try:
+        async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient(timeout=5.0) as http:
+            while urls:
+                urls = {url for url in urls if not await _answers(http, url)}
+                await asyncio.sleep(0.05 if urls else 0)
+    except TimeoutError:
+        raise Unavailable(
+            f"not ready after {READY_SECONDS:.0f} s: {', '.join(sorted(urls))}; see {plan.home.logs}"
+        ) from None
 
 
 async def _answers(http: httpx.AsyncClient, url: str) -> bool:

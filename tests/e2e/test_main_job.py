@@ -1,0 +1,162 @@
+"""The main job, as `make run ARGS=--exit` does it: every due notice arrives and is answered, no other is sent."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kernel.database import Database
+from launcher import ledger
+from launcher.examples import EXAMPLES
+from launcher.home import Home, at
+from launcher.postgres import EmbeddedPostgres
+from launcher.processes import LeashedProcess
+from launcher.programs import PROGRAMS
+from launcher.stack import KAFKA_ADDRESS
+from launcher.verdict import against_sequences
+from tests.support.wait import until
+
+SOON = {"FIRSTNOTICE_ROUTER_LEASE_SECONDS": "10", "FIRSTNOTICE_ROUTER_DEADLINE_SECONDS": "5"}
+"""What a killed router had begun is taken up after these seconds instead of a minute."""
+
+
+@dataclass
+class Installation:
+    """A data directory, and what is started on it."""
+
+    home: Home
+    runs: list[LeashedProcess] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> LeashedProcess:
+        self.home.root.mkdir(parents=True, exist_ok=True)
+        command = ["up", "--port", "0", "--data-dir", str(self.home.root), *arguments]
+        # A broker that others share holds their events: each installation has its own.
+        process = LeashedProcess(
+            [sys.executable, "-m", "launcher", *command], output=self.output, environment={KAFKA_ADDRESS: ""} | SOON
+        )
+        self.runs.append(process)
+        return process
+
+    async def run(self, *arguments: str, seconds: float = 150) -> int:
+        """The exit status of the main job."""
+        process = self.start("--examples", "--exit", *arguments)
+        await until(lambda: process.running, lambda running: not running, seconds=seconds)
+        assert process.returncode is not None
+        return process.returncode
+
+    @property
+    def output(self) -> Path:
+        return self.home.root / "output.txt"
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def ledgers(self) -> dict[str, bytes]:
+        return {name: self.home.ledger(name).read_bytes() for name in PROGRAMS}
+
+    def received(self) -> int:
+        return sum(len(ledger.read(self.home.ledger(name)).received) for name in PROGRAMS)
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    made = Installation(at(tmp_path / "var"))
+    yield made
+    for process in made.runs:
+        if process.running:
+            process.terminate(30)
+    EmbeddedPostgres(made.home.postgres).stop()  # stays when a run was killed
+
+
+async def test_everyone_due_is_told_once_and_a_second_run_tells_nobody_again(installation: Installation) -> None:
+    assert await installation.run() == 0, installation.said
+    told = installation.ledgers()
+    assert installation.received() >= 40
+
+    assert await installation.run() == 0, installation.said
+    assert installation.ledgers() == told
+
+    with EmbeddedPostgres(installation.home.postgres) as server:
+        database = Database(server.dsn, schema="audit", pool_size=1)
+        assert await against_sequences(database) == []
+        async with database.transaction() as tx:
+            await tx.driver.execute("UPDATE router.outbox_shard SET next = next + 1 WHERE shard = 7")
+        assert "router, shard 7" in "".join(await against_sequences(database))
+        await database.close()
+
+
+async def test_a_recipient_that_never_acknowledges_fails_the_job(installation: Installation) -> None:
+    assert await installation.run("--silent", "dss", "--patience", "9") == 1
+    assert "mo-dss: not acknowledged" in installation.said
+    assert "us-hhs-otip: not acknowledged" not in installation.said
+
+
+async def test_a_run_that_is_killed_half_way_is_taken_up_by_the_next(installation: Installation) -> None:
+    process = installation.start("--examples", "--exit")
+    await until(installation.received, lambda count: count >= 3, seconds=60)
+    os.kill(process.pid, signal.SIGKILL)
+    await until(lambda: process.running, lambda running: not running)
+
+    assert await installation.run() == 0, installation.said
+
+
+async def test_reports_and_signed_requests_of_the_command_line_are_taken(installation: Installation) -> None:
+    installation.start()
+    await until(lambda: "Everything runs" in installation.said, bool, seconds=60)
+    urls = dict(re.findall(r"^\s*(intake|audit)\s+(http://\S+)", installation.said, re.MULTILINE))
+    at_home = ["--data-dir", str(installation.home.root)]
+    files = [str(EXAMPLES / "encounters" / f"17-adult-who-proves-a-minor{end}.json") for end in (".amendment", "")]
+    for _ in range(2):
+        sent = await command("send", *files, "--url", urls["intake"], *at_home)
+        assert len(set(re.findall(r"^[0-9a-f-]{36}", sent, re.MULTILINE))) == 1
+        assert len(sent.splitlines()) == 2
+
+    token = (await command("token", "auditor", "GET", "/v1/trail", *at_home)).strip()
+    async with httpx.AsyncClient(base_url=urls["audit"], headers={"Authorization": f"Bearer {token}"}) as http:
+        answer = await http.get("/v1/trail")
+    assert answer.status_code == 200, answer.text
+
+
+async def command(*arguments: str) -> str:
+    """What a command prints; it has to succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "launcher", *arguments), stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0
+    return printed.decode()
+
+
+async def test_it_stays_up_until_it_is_told_to_stop_and_then_stops_in_order(installation: Installation) -> None:
+    process = installation.start()
+    await until(lambda: "Everything runs" in installation.said, bool, seconds=60)
+    second = installation.home.root.parent / "second.txt"
+    rival = LeashedProcess(
+        [sys.executable, "-m", "launcher", "up", "--port", "0", "--data-dir", str(installation.home.root)],
+        output=second,
+    )
+    await until(lambda: rival.running, lambda running: not running)
+    assert rival.returncode == 2
+    assert "is in use by process" in second.read_text()
+    assert "Traceback" not in second.read_text()
+
+    os.kill(process.pid, signal.SIGTERM)
+    await until(lambda: process.running, lambda running: not running)
+    assert process.returncode == 0
+    assert EmbeddedPostgres(installation.home.postgres).pid is None
+
+
+@pytest.mark.kafka
+async def test_the_same_over_kafka_with_a_process_per_service(installation: Installation) -> None:
+    assert await installation.run("--cluster") == 0, installation.said
+    told = installation.ledgers()
+    assert await installation.run("--cluster") == 0, installation.said
+    assert installation.ledgers() == told
