@@ -73,6 +73,8 @@ class Lane:
     """Attempts per second at most, if the recipient asked for a limit."""
     fingerprint: str = ""
     """Of the endpoint that the lane was made for."""
+    workers: int = 0
+    """Tasks that serve the lane now; the engine counts them."""
     running: list[int] = field(default_factory=lambda: [0] * len(PRIORITIES))
     _queues: tuple[deque[Job], ...] = field(default_factory=lambda: tuple(deque[Job]() for _ in PRIORITIES))
     _average: float = 0.05
