@@ -82,18 +82,7 @@ class Relay:
             if not rows:
                 return 0
             reach("relay.before_publish")
-            await self._bus.publish(
-                [
-                    Record(
-                        row["topic"],
-                        row["key"],
-                        unpack_headers(row["headers"]) + sequence_headers(row["shard"], sequence),
-                        row["value"],
-                    )
-                    for row, sequence in zip(rows, sequences, strict=True)
-                ],
-                connection,
-            )
+            await self._publish(connection, rows, sequences)
             reach("relay.after_publish")
             async with step():
                 await self._mark(connection, rows, sequences)
@@ -160,6 +149,18 @@ class Relay:
         # An event that was stamped earlier (before a crash, or driven again) must not overtake lower numbers.
         order = sorted(range(len(rows)), key=lambda i: (rows[i]["shard"], sequences[i]))
         return [rows[i] for i in order], [sequences[i] for i in order]
+
+    async def _publish(self, connection: Any, rows: Sequence[asyncpg.Record], sequences: Sequence[int]) -> None:
+        records = [
+            Record(
+                row["topic"],
+                row["key"],
+                unpack_headers(row["headers"]) + sequence_headers(row["shard"], sequence),
+                row["value"],
+            )
+            for row, sequence in zip(rows, sequences, strict=True)
+        ]
+        await self._bus.publish(records, connection)
 
     async def _mark(self, connection: Any, rows: Sequence[asyncpg.Record], sequences: Sequence[int]) -> None:
         await connection.execute(

@@ -1,0 +1,84 @@
+"""Wires intake: the only place that knows which parts it is made of."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from contracts.events import NOTICES, TRAIL
+from kernel.bus import Bus
+from kernel.clock import Clock, Ids, system_clock, system_ids
+from kernel.database import Database
+from kernel.doorbell import wait_for
+from kernel.http.app import create_app
+from kernel.identity import ClientRegistry
+from kernel.inbox import Consumer, on_events
+from kernel.keyset import Keyset
+from kernel.outbox import Outbox
+from kernel.relay import Relay
+from kernel.retention import CoveredByTrail
+from kernel.service import Loop, Service
+from kernel.subject_keys import SubjectKeys
+from rulebook.loader import load_law
+from services.intake.adapters.states import PostgresStates
+from services.intake.adapters.store import PostgresStore
+from services.intake.api.routes import router
+from services.intake.application.accept import Report
+from services.intake.application.batcher import Batcher
+from services.intake.application.intake import Answer, Intake, Known, claims
+from services.intake.consumers.notices import follow_notices
+from services.intake.edge import Edge
+from services.intake.migrations import SCHEMA
+from services.intake.settings import IntakeSettings
+
+NAME = "intake"
+FORGET_SECONDS = 3600.0
+
+
+async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clock, ids: Ids = system_ids) -> Service:
+    """The service, ready to run. Raises ConfigurationError; needs neither the database nor the bus to be there yet."""
+    database = Database(settings.database_dsn, schema=NAME, role=SCHEMA.role, pool_size=settings.database_pool)
+    outbox = Outbox(NAME)
+    keyset = Keyset.load(settings.keyset_file)
+    keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
+    store = PostgresStore(keys, outbox)
+    intake = Intake(
+        store,
+        blind=keyset.blind_index,
+        law=load_law(settings.law_path),
+        jurisdiction=settings.jurisdiction,
+        clock=clock,
+        ids=ids,
+    )
+    edge = Edge(database)
+
+    async def write(reports: Sequence[Report]) -> Sequence[Answer | Known | Exception]:
+        return await edge.commit(lambda tx: intake.report(tx, reports))
+
+    async def forget(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            before = clock() - timedelta(days=settings.remember_days)
+            await edge.commit(lambda tx: store.forget_requests(tx, before))  # noqa: B023 - awaited here
+            await wait_for(stop, FORGET_SECONDS)
+
+    writer: Batcher[Report, Answer | Known] = Batcher(write, claims)
+    app = create_app(
+        service=NAME,
+        title="firstnotice intake",
+        routers=[router(intake, writer, edge, PostgresStates(outbox, settings.jurisdiction), clock=clock, ids=ids)],
+        registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
+        settings=settings,
+        readiness=database.check,
+    )
+    consumer = Consumer(
+        database,
+        bus,
+        member=settings.member,
+        handlers={NOTICES: on_events(follow_notices), TRAIL: on_events(CoveredByTrail(outbox))},
+    )
+    loops = (
+        Loop("consumer", consumer.run),
+        Loop("writer", writer.run),
+        Loop("forget", forget),
+        Loop("relay", Relay(database, outbox, bus, clock).run),
+    )
+    return Service(NAME, app, settings.host, settings.port, loops, database.close)
