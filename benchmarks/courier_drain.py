@@ -118,7 +118,7 @@ async def measure(notices: int, signature: str) -> dict[str, Any]:
             stop.set()
             await task
             attempts = (await house.rows("SELECT count(*) AS n FROM attempt"))[0]["n"]
-    await sink.communicate()
+    await sink.communicate(b"")
     return {
         "signature": signature,
         "notices": made,

@@ -138,7 +138,7 @@ async def compare(requests: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, (make, share) in CANDIDATES.items():
             found[name] = await measure(make, targets, int(requests * share))
-    await sink.communicate()
+    await sink.communicate(b"")
     best = found["pyreqwest"]
     for figures in found.values():
         figures["times_the_cpu_of_pyreqwest"] = round(figures["cpu_s_per_1000"] / best["cpu_s_per_1000"], 1)

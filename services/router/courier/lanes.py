@@ -117,12 +117,16 @@ class Lane:
         if state == "open" or (state == "half_open" and self.under_way) or self.under_way >= self.concurrency:
             return None
         for priority, queue in enumerate(self._queues):
-            if queue and sum(self.running[priority:]) < self.limit(priority):
+            if queue and self._has_slot(priority):
                 self.running[priority] += 1
                 if self.rate is not None:
                     self._next_start = max(now, self._next_start) + 1.0 / self.rate
                 return queue.popleft()
         return None
+
+    def _has_slot(self, priority: int) -> bool:
+        """Also within the parts of all more urgent classes, which this one counts in."""
+        return all(sum(self.running[within:]) < self.limit(within) for within in range(priority + 1))
 
     def pause(self, now: float) -> float:
         """Seconds until the rate limit lets the next one start, 0 if that is not what holds it."""
