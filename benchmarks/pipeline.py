@@ -16,13 +16,13 @@ from typing import Any
 
 import aiohttp
 import orjson
-from launcher.home import Home, program_bases, write_endpoints
-from launcher.programs import PROGRAMS
 
 from benchmarks.measuring import cpu_seconds, percentile, spent
 from kernel.clock import system_clock
 from kernel.identity import load_key, sign_request
+from launcher.home import Home, program_bases, write_endpoints
 from launcher.processes import LeashedProcess, free_loopback_ports, last_lines
+from launcher.programs import PROGRAMS
 
 AGENCY = "MO0390100"
 PATH = "/v1/encounters"

@@ -26,6 +26,9 @@ from services.router.domain.backoff import Backoff
 from services.router.domain.classification import Answer, classify
 from services.router.domain.priorities import PRIORITIES, priority_number
 
+CLAIMED_AT_ONCE = 256
+"""Unsealing more than this in one go would keep the loop from sending for too long."""
+
 CONTENT_TYPE = "application/cloudevents+json"
 
 ATTEMPTS = counter("courier_attempts", "Attempts that ended", ["outcome"])
@@ -118,7 +121,8 @@ class Courier:
                 continue
             lane.put(job)
             self._waiting += 1
-            if lane.under_way < lane.concurrency:
+            if lane.workers < lane.concurrency:
+                lane.workers += 1
                 self._tasks.create_task(self._work(lane))
 
     def wake(self) -> None:
@@ -173,13 +177,16 @@ class Courier:
 
     def _asks(self, dues: Iterable[Due]) -> list[Ask]:
         now = self._monotonic()
+        waiting = sorted(dues, key=lambda due: due.priority)
+        # An even share for each, so that nobody's backlog keeps another recipient from being claimed.
+        share = max(1, CLAIMED_AT_ONCE // max(1, len(waiting)))
         asks: list[Ask] = []
         taken = 0
-        for due in sorted(dues, key=lambda due: due.priority):
+        for due in waiting:
             lane = self._lane(due.recipient_id)
             if lane is None:
                 continue
-            room = min(lane.room(due.priority, now), self._budget(due.priority) - taken)
+            room = min(lane.room(due.priority, now), self._budget(due.priority) - taken, share)
             if room > 0:
                 asks.append(Ask(due.recipient_id, due.priority, room))
                 taken += room
@@ -191,23 +198,25 @@ class Courier:
         return most - self._waiting - self._sending - len(self._recorder)
 
     async def _work(self, lane: Lane) -> None:
-        """One slot of a lane: sends until the lane has nothing for it."""
-        while True:
-            job = lane.start(self._monotonic())
-            if job is None:
-                pause = lane.pause(self._monotonic())
-                if pause == 0 or lane.under_way >= lane.concurrency or self._tasks is None:
+        """Serves one slot of a lane until the lane has nothing for it."""
+        try:
+            while True:
+                job = lane.start(self._monotonic())
+                if job is not None:
+                    self._waiting -= 1
+                    self._sending += 1
+                    try:
+                        await self._send(lane, job)
+                    finally:
+                        self._sending -= 1
+                    if lane.queued <= lane.concurrency or self._tasks is None:
+                        self._space.set()
+                elif (pause := lane.pause(self._monotonic())) > 0 and self._tasks is not None:
+                    await asyncio.sleep(pause)
+                else:
                     return
-                await asyncio.sleep(pause)
-                continue
-            self._waiting -= 1
-            self._sending += 1
-            try:
-                await self._send(lane, job)
-            finally:
-                self._sending -= 1
-            if lane.queued <= lane.concurrency or self._tasks is None:
-                self._space.set()
+        finally:
+            lane.workers -= 1
 
     async def _send(self, lane: Lane, job: Job) -> None:
         began = self._monotonic()

@@ -73,6 +73,8 @@ class Lane:
     """Attempts per second at most, if the recipient asked for a limit."""
     fingerprint: str = ""
     """Of the endpoint that the lane was made for."""
+    workers: int = 0
+    """Tasks that serve the lane now; the engine counts them."""
     running: list[int] = field(default_factory=lambda: [0] * len(PRIORITIES))
     _queues: tuple[deque[Job], ...] = field(default_factory=lambda: tuple(deque[Job]() for _ in PRIORITIES))
     _average: float = 0.05
@@ -115,12 +117,16 @@ class Lane:
         if state == "open" or (state == "half_open" and self.under_way) or self.under_way >= self.concurrency:
             return None
         for priority, queue in enumerate(self._queues):
-            if queue and sum(self.running[priority:]) < self.limit(priority):
+            if queue and self._has_slot(priority):
                 self.running[priority] += 1
                 if self.rate is not None:
                     self._next_start = max(now, self._next_start) + 1.0 / self.rate
                 return queue.popleft()
         return None
+
+    def _has_slot(self, priority: int) -> bool:
+        """Also within the parts of all more urgent classes, which this one counts in."""
+        return all(sum(self.running[within:]) < self.limit(within) for within in range(priority + 1))
 
     def pause(self, now: float) -> float:
         """Seconds until the rate limit lets the next one start, 0 if that is not what holds it."""

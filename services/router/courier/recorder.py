@@ -10,7 +10,7 @@ from kernel.telemetry import logger
 from services.router.courier.job import Result
 
 FULL = 200
-MOST = 1000
+MOST = 400
 LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.025
 RETRY_SECONDS = 0.5

@@ -6,11 +6,13 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+
+from msgspec import structs
 
 from contracts.envelope import Event
 from contracts.events import EncounterAmended, EncounterReported, EncounterRetracted
@@ -136,7 +138,11 @@ class House:
         )
 
     async def amendment(self, of: Event, facts: Mapping[str, Any]) -> Event:
-        return await self.report(facts, encounter=of.key, subject=of.subject_id, version=2)
+        """Changed facts, unchanged times."""
+        event = await self.report(facts, encounter=of.key, subject=of.subject_id, version=2)
+        assert isinstance(of.data, EncounterReported)
+        times = {"encounter_at": of.data.encounter_at, "discovered_at": of.data.discovered_at}
+        return replace(event, data=structs.replace(event.data, **times))
 
     def retraction(self, of: Event) -> Event:
         return Event(

@@ -1,0 +1,71 @@
+"""The whole service as `bootstrap.build` makes it: encounters come over the bus, answers over HTTP."""
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts.envelope import encode_headers, encode_value, sequence_headers
+from kernel.bus import Record
+from kernel.bus.embedded import EmbeddedBus
+from kernel.database import Database
+from kernel.identity import client_entry, generate_key, sign_request, write_clients
+from kernel.migrations import BUS, migrate
+from services.router.bootstrap import build
+from services.router.settings import RouterSettings
+from tests.integration.router.house import House, adult, endpoint
+from tests.integration.router.receiver import receiving
+from tests.support.wait import until
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
+    house: House, database_dsn: str, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    await migrate(database_dsn, [BUS])
+    key = generate_key()
+    write_clients(
+        tmp_path / "clients.json",
+        [client_entry("mo-dss", "recipient", key, scopes={"notices:acknowledge"}, recipient_id="mo-dss")],
+    )
+    house.keyset.save(tmp_path / "keyset.json")
+    async with receiving() as receiver:
+        house.register({"mo-dss": endpoint(receiver.port)})
+        settings = RouterSettings(
+            port=unused_tcp_port,
+            database_dsn=database_dsn,
+            keyset_file=tmp_path / "keyset.json",
+            clients_file=tmp_path / "clients.json",
+            endpoints_file=house.endpoints_file,
+            policy_overrides={"juvenile_review_after": "PT5S"},
+        )
+        bus = EmbeddedBus(Database(database_dsn, schema="bus", pool_size=4))
+        service = await build(settings, bus)
+        stop = asyncio.Event()
+        task = asyncio.create_task(service.run(stop))
+        try:
+            event = await house.report(adult())
+            headers = encode_headers(event) + sequence_headers(0, 0)
+            async with house.database.transaction() as tx:
+                await bus.publish([Record(event.topic, event.key, headers, encode_value(event))], tx.driver)
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
+            path = f"/v1/notices/{receiver.requests[0].webhook_id}/acknowledgements"
+            body = json.dumps({"status": "accepted", "case_number": "C-1"}).encode()
+            token = sign_request(key, "mo-dss", method="POST", path=path, body=body, now=datetime.now(UTC))
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as http:
+                answered = await http.post(
+                    path, content=body, headers={"authorization": f"Bearer {token}", "content-type": "application/json"}
+                )
+            assert answered.status_code == 200, answered.text
+            assert answered.json()["acknowledgements"][0]["status"] == "accepted"
+        finally:
+            stop.set()
+            await asyncio.wait_for(task, 20)
+            await bus.close()
+    assert len(receiver.requests) == 1
+    assert os.stat(house.endpoints_file).st_mode & 0o077 == 0
