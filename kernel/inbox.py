@@ -91,7 +91,7 @@ class Consumer:
                 try:
                     await self._consume(generation, fresh)
                 except StaleOwner as error:
-                    log.warning(str(error))
+                    log.warning("a batch is discarded: another worker owns its partition", error=error)
                     self.stale_batches += 1
                     self._nexts.clear()
                     continue

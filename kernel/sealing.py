@@ -5,6 +5,7 @@ nonces, group keys by HKDF-SHA256 (RFC 5869), salted SHA-256 commitments. All pr
 """
 
 import os
+import zlib
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
@@ -31,6 +32,9 @@ _GROUP_COMMITMENT = b"firstnotice.group-commitment.v1"
 _COMMITMENT = b"firstnotice.commitment.v1"
 NONCE_BYTES = 12
 SALT_BYTES = 32
+COMPRESS_ABOVE = 1024
+"""Larger plaintexts (determinations) are compressed with zlib first. Nobody who could watch lengths can also choose
+what stands beside a secret in the same group, so lengths betray no more than they did."""
 
 # A plaintext is the JSON object {"salt":"<44 characters>","value":<value>}. The parts sit at fixed places, so that the
 # commitment is checked over the very bytes that were sealed, whatever a later JSON library makes of them.
@@ -127,6 +131,8 @@ def seal(
         value = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
         salt, nonce = random(SALT_BYTES), random(NONCE_BYTES)
         plaintext = _BEFORE_SALT + b64encode(salt) + _BEFORE_VALUE + value + _AFTER_VALUE
+        if len(plaintext) > COMPRESS_ABOVE:
+            plaintext = zlib.compress(plaintext, 1)
         ciphertext = key.cipher(name).encrypt(nonce, plaintext, _place(context, key.subject_id, name))
         sealed[name] = SealedGroup(nonce + ciphertext, _group_commitment(salt, value))
     return Sealed(key.key_id, commitment_of(sealed), sealed)
@@ -147,9 +153,11 @@ def _open(key: DataKey, context: UUID, name: str, part: SealedGroup) -> Any:
     nonce, ciphertext = part.ciphertext[:NONCE_BYTES], part.ciphertext[NONCE_BYTES:]
     try:
         plaintext = key.cipher(name).decrypt(nonce, ciphertext, _place(context, key.subject_id, name))
+        if not plaintext.startswith(_BEFORE_SALT):
+            plaintext = zlib.decompress(plaintext)
         salt, value = a2b_base64(plaintext[_SALT_AT]), plaintext[_VALUE_AT]
         if plaintext[_SEPARATOR_AT] != _BEFORE_VALUE or _group_commitment(salt, value) != part.commitment:
             raise SealBroken(f"the sealed group {name} is not what was committed to")
         return orjson.loads(value)
-    except (InvalidTag, ValueError, Base64Error) as error:
+    except (InvalidTag, ValueError, Base64Error, zlib.error) as error:
         raise SealBroken(f"the sealed group {name} does not open here ({type(error).__name__})") from None

@@ -22,29 +22,33 @@ class HttpSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="Port to listen on; 0 takes any free one.")
-    token_audience: str = Field("firstnotice", description="Audience (`aud`) that every request token has to name.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0, description="Port to listen on; 0 takes any free one."
+    )
+    token_audience: str = Field(
+        default="firstnotice", description="Audience (`aud`) that every request token has to name."
+    )
     body_limit: Annotated[int, Field(ge=1, le=4 * _KIB * _KIB)] = Field(
-        64 * _KIB, description="Largest request body, in bytes."
+        default=64 * _KIB, description="Largest request body, in bytes."
     )
     header_limit: Annotated[int, Field(ge=_KIB, le=64 * _KIB)] = Field(
-        16 * _KIB, description="Largest request line and headers together, in bytes."
+        default=16 * _KIB, description="Largest request line and headers together, in bytes."
     )
     read_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
-        10.0, description="Time in which the headers, and then the body, must have arrived, in seconds each."
+        default=10.0, description="Time in which the headers, and then the body, must have arrived, in seconds each."
     )
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        200, description="Requests handled at the same time; further ones are answered 503 with Retry-After."
+        default=200, description="Requests handled at the same time; further ones are answered 503 with Retry-After."
     )
     metrics_open: bool = Field(
-        True, description="Whether /metrics answers without a token; if not, it takes the scope `metrics:read`."
+        default=True, description="Whether /metrics answers without a token; if not, it takes the scope `metrics:read`."
     )
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
-        0.0, description="Time between /readyz turning 503 and the end of listening, in seconds."
+        default=0.0, description="Time between /readyz turning 503 and the end of listening, in seconds."
     )
     stop_seconds: Annotated[int, Field(ge=1, le=300)] = Field(
-        10, description="Time that open requests get to finish when the service stops, in seconds."
+        default=10, description="Time that open requests get to finish when the service stops, in seconds."
     )
 
 
@@ -52,24 +56,28 @@ class ServiceSettings(HttpSettings):
     """What every service needs; each adds its own in its `settings.py`."""
 
     database_dsn: str = Field(description="PostgreSQL (15 or newer), as a libpq URI.", repr=False)
-    database_pool: Annotated[int, Field(ge=1, le=100)] = Field(10, description="Connections to the database.")
+    database_pool: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="Connections to the database.")
     bus: Literal["embedded", "kafka"] = Field(
-        "embedded", description="Event log: `embedded` (in PostgreSQL) or `kafka`."
+        default="embedded", description="Event log: `embedded` (in PostgreSQL) or `kafka`."
     )
     kafka_bootstrap_servers: str | None = Field(
-        None, description="Kafka brokers, `host:port` with commas; needed when the bus is `kafka`."
+        default=None, description="Kafka brokers, `host:port` with commas; needed when the bus is `kafka`."
     )
     keyset_file: Path = Field(
         description="Key-encryption keys, mode 0600, outside the data directory and backed up apart from it."
     )
     key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
-        5.0, description="How long a data key stays in memory, in seconds: an erasure takes effect within it."
+        default=5.0, description="How long a data key stays in memory, in seconds: an erasure takes effect within it."
     )
     clients_file: Path = Field(description="Registered clients and their public keys (YAML or JSON).")
-    law_path: Path | None = Field(None, description="Folder of the law data; absent: the one that is installed.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level of log lines.")
+    law_path: Path | None = Field(
+        default=None, description="Folder of the law data; absent: the one that is installed."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level of log lines."
+    )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON."
+        default="auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON."
     )
 
     def model_post_init(self, context: Any, /) -> None:

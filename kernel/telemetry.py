@@ -110,12 +110,17 @@ def describe(error: BaseException) -> str:
 
 
 class _LibraryHandler(logging.Handler):
-    """Lines of libraries: the template without its arguments, because arguments may be anybody's values."""
+    """Lines of libraries: the template without its arguments, because arguments may be anybody's values.
+
+    A text that came without arguments may have been put together from values before: only its place is told.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower() if record.levelname.lower() in _LEVELS else "info"
         error = record.exc_info[1] if record.exc_info else None
-        getattr(logger(record.name), level)(str(record.msg), **({"exc_info": error} if error else {}))
+        said = str(record.msg) if record.args else "a library has something to say"
+        details: dict[str, Any] = {"exc_info": error} if error else {"where": [_place(record.pathname, record.lineno)]}
+        getattr(logger(record.name), level)(said, **details)
 
 
 def _filter_level(_: WrappedLogger, method: str, entry: EventDict) -> EventDict:
@@ -144,7 +149,11 @@ def _describe_exception(_: WrappedLogger, __: str, entry: EventDict) -> EventDic
 
 def _frames(error: BaseException) -> list[str]:
     frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
-    return [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
+    return [f"{_place(frame.filename, frame.lineno)} {frame.name}" for frame in frames]
+
+
+def _place(path: str, line: int | None) -> str:
+    return f"{'/'.join(path.split('/')[-2:])}:{line}"
 
 
 def _withhold(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:

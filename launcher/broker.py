@@ -22,6 +22,7 @@ from typing import Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from kernel.errors import FirstnoticeError
 from launcher.processes import LeashedProcess, Ownership, free_loopback_ports, last_lines
 
 RECIPE = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
@@ -34,11 +35,11 @@ _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
 
-class BrokerUnavailable(RuntimeError):
+class BrokerUnavailable(FirstnoticeError):
     """This machine lacks what a broker needs; the message says what to install."""
 
 
-class BrokerFailed(RuntimeError):
+class BrokerFailed(FirstnoticeError):
     """The broker was started and did not come up; the message ends with its log."""
 
 

@@ -22,6 +22,7 @@ from typing import Self
 
 import psutil
 
+from kernel.errors import FirstnoticeError
 from launcher.processes import Ownership, last_lines
 
 MAJOR_VERSION = 18
@@ -70,7 +71,7 @@ _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 
 
-class PostgresUnavailable(RuntimeError):
+class PostgresUnavailable(FirstnoticeError):
     """The embedded server cannot be started; the message says why and what to do."""
 
 

@@ -4,11 +4,14 @@ import fcntl
 import os
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from kernel.errors import FirstnoticeError
 
-class DataDirectoryInUse(RuntimeError):
+
+class DataDirectoryInUse(FirstnoticeError):
     """Another live process owns this data directory."""
 
 
@@ -76,10 +79,19 @@ class Leash:
 class LeashedProcess:
     """A child process that cannot outlive us."""
 
-    def __init__(self, arguments: list[str], *, output: Path) -> None:
-        with output.open("wb") as log:
+    def __init__(
+        self,
+        arguments: list[str],
+        *,
+        output: Path,
+        keep_output: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment` is added to ours; `keep_output` appends to what an earlier process wrote."""
+        with output.open("ab" if keep_output else "wb") as log:
             self._child = subprocess.Popen(
                 arguments,
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

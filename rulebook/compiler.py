@@ -15,7 +15,7 @@ from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Po
 from rulebook.errors import LawError
 from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not
 from rulebook.schema import FactSpec
-from rulebook.values import FactMap, plain, test_value
+from rulebook.values import FactMap, holds_for, plain
 
 _HOLDS = {Truth.TRUE: True, Truth.FALSE: False, Truth.UNKNOWN: None}
 _ORDER = {"lt": op.lt, "lte": op.le, "gt": op.gt, "gte": op.ge}
@@ -135,7 +135,7 @@ class Leaf(Tree):
         value = on.facts.get(self.fact)
         if value is None:
             return Truth.UNKNOWN
-        return test_value(value, self.test, self.operator, self.threshold)
+        return holds_for(value, self.test, self.operator, self.threshold)
 
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
         yield self

@@ -27,6 +27,7 @@ class DutyFacts:
     discovered_at: datetime
     """First moment any official had the suspicion: legal clocks start here, not at ingestion."""
     as_of: datetime
+    """When it is decided; goes on record, and changes no outcome: ages count on the day of the encounter."""
     jurisdiction: str
     """Code of the reporting agency's jurisdiction, such as MO."""
     review_expired: bool = False

@@ -10,6 +10,11 @@ from pydantic import BaseModel, ValidationError
 from rulebook.errors import LawError
 
 Model = TypeVar("Model", bound=BaseModel)
+_SHOWN = 5
+_HINTS = {
+    "extra_forbidden": "is not a key here; remove it or correct its name",
+    "missing": "is missing; add it",
+}
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -49,28 +54,34 @@ def validate(model: type[Model], content: Any, path: Path) -> Model:
         return model.model_validate(content)
     except ValidationError as error:
         document = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        found = error.errors(include_url=False, include_context=False)
         problems = []
-        for item in error.errors(include_url=False, include_context=False)[:5]:
-            line, shown = _locate(document, item["loc"])
-            problems.append(f"{path.name}, line {line}, at {shown}: {item['msg'].removeprefix('Value error, ')}")
-        raise LawError("\n".join(problems)) from None
+        for item in found:
+            place = item["loc"]
+            if any(other["loc"][: len(place)] == place for other in found if other is not item):
+                continue  # a list is too short only because its items did not fit
+            line, shown = _locate(document, place)
+            what = _HINTS.get(item["type"], item["msg"].removeprefix("Value error, "))
+            problems.append(f"{path.name}, line {line}, at {shown}: {what}")
+        raise LawError("\n".join(problems[:_SHOWN])) from None
 
 
 def _locate(node: Any, location: tuple[int | str, ...]) -> tuple[int, str]:
-    """The line of the deepest node on the way, and the way. Steps that pydantic adds for unions are passed over."""
+    """The line of the deepest node on the way, and the way without the steps that pydantic adds for unions."""
     line, way = 1, []
-    for step in location:
-        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-        elif isinstance(node, yaml.MappingNode):
-            entries = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not entries:
-                if step == location[-1]:
-                    way.append(str(step))
-                continue
-            node = entries[0][1]
-        else:
+    for position, step in enumerate(location):
+        entries: dict[Any, Any] = {}
+        if isinstance(node, yaml.MappingNode):
+            entries = {key.value: value for key, value in node.value}
+        elif isinstance(node, yaml.SequenceNode):
+            entries = dict(enumerate(node.value))
+        is_last = position == len(location) - 1
+        if not is_last and location[position + 1] in entries and isinstance(node, yaml.MappingNode):
+            continue  # names the kind of condition; the next step is its member
+        if step in entries:
+            node = entries[step]
+            line = node.start_mark.line + 1
+        elif not is_last:
             continue
-        line = node.start_mark.line + 1
         way.append(str(step))
     return line, ".".join(way) or "the top"

@@ -92,8 +92,18 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
     directories = source.all("directory", schema.DirectoryFile)
     units = {name: source.units(table) for name, table in _merged(directories, "units").items()}
     disclosures = source.all("disclosure", schema.DisclosureFile)
+    sources = _merged(source.all("sources", schema.SourcesFile), "sources")
+    duties = tuple(
+        link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
+    )
+    programs = tuple(
+        link.program(program, name)
+        for name, file in source.all("programs", schema.ProgramsFile)
+        for program in file.programs
+    )
     law = Law(
         version=release.version,
+        # Covers what was read: every file must have been by now.
         digest=source.digest(policy),
         policy_version=_policy_version(policy, bool(overrides)),
         release=release,
@@ -102,20 +112,14 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         facts=facts,
         reported=reported_fields(facts),
         derivations=tuple(link.derivation(item) for _, file in facts_files for item in file.derivations),
-        duties=tuple(
-            link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
-        ),
-        programs=tuple(
-            link.program(program, name)
-            for name, file in source.all("programs", schema.ProgramsFile)
-            for program in file.programs
-        ),
+        duties=duties,
+        programs=programs,
         directory=Directory(tuple(spec for _, file in directories for spec in file.recipients), units),
         disclosure={name: DisclosurePolicy.of(spec) for name, spec in _merged(disclosures, "policies").items()},
         withhold=tuple(Withhold.of(spec) for _, file in disclosures for spec in file.withhold),
         texts=_merged(disclosures, "texts"),
     )
-    _check_references(law, set(units))
+    _check_references(law, set(units), set(sources))
     return law
 
 
@@ -199,7 +203,7 @@ def _policy_version(policy: schema.PolicyFile, overridden: bool) -> str:
     return f"{policy.version}+{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
-def _check_references(law: Law, units: set[str]) -> None:
+def _check_references(law: Law, units: set[str], sources: set[str]) -> None:
     """Everything that an entry names exists."""
     for fact, catalogued in law.facts.items():
         if catalogued.ask is not None and catalogued.ask not in law.facts:
@@ -223,6 +227,9 @@ def _check_references(law: Law, units: set[str]) -> None:
             raise LawError(
                 f"{item.id}: jurisdiction {item.jurisdiction} is not in law/jurisdictions.yaml; add it there"
             )
+    for program in law.programs:
+        for key in set(program.spec.sources) - sources:
+            raise LawError(f"{program.spec.id}: there is no source {key}; add it to law/sources.yaml")
     for duty in (compiled.spec for compiled in law.duties):
         if (duty.recipient_role, duty.jurisdiction) not in roles:
             raise LawError(f"{duty.id}: nobody fills the role {duty.recipient_role}; add it to law/directory/")

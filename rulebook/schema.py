@@ -336,5 +336,10 @@ class Program(Node):
         return self
 
 
+class SourcesFile(Node):
+    sources: dict[Id, Line]
+    """Pages in which encoded rules were found, by the key that programs use."""
+
+
 class ProgramsFile(Node):
     programs: tuple[Program, ...] = Field(strict=False)

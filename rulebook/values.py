@@ -33,17 +33,17 @@ FactMap = Mapping[str, Value]
 Test = Callable[[Any], bool]
 
 
-def test_value(value: Value, test: Test, operator: str, threshold: Any) -> Truth:
+def holds_for(value: Value, test: Test, operator: str, threshold: Any) -> Truth:
     """Whether `test` holds for the value: TRUE or FALSE only if it does, or does not, for every possibility."""
     if isinstance(value, Interval):
-        return _test_interval(value, operator, threshold)
+        return _holds_for_interval(value, operator, threshold)
     if isinstance(value, Among):
         outcomes = {test(member) for member in value.values}
         return truth(outcomes.pop()) if len(outcomes) == 1 else Truth.UNKNOWN
     return truth(test(value))
 
 
-def _test_interval(value: Interval, operator: str, threshold: Any) -> Truth:
+def _holds_for_interval(value: Interval, operator: str, threshold: Any) -> Truth:
     low, high = value.low, value.high
     if operator in ("gte", "lt"):
         above = low is not None and low >= threshold

@@ -39,7 +39,7 @@ def create_app(
 
     Raises ConfigurationError when a route does not `require` a scope.
     """
-    app = FastAPI(
+    app = problems.DescribedFastAPI(
         title=title,
         version=version,
         lifespan=lifespan,

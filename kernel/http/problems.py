@@ -93,6 +93,19 @@ def problem_of(error: Exception, instance: str | None = None) -> Response:
             )  # fmt: skip
 
 
+class DescribedFastAPI(FastAPI):
+    """FastAPI whose OpenAPI description gives error answers the media type that they have."""
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        for path in described["paths"].values():
+            for operation in path.values():
+                content = operation["responses"].get("default", {}).get("content", {})
+                if "application/json" in content:
+                    content[MEDIA_TYPE] = content.pop("application/json")
+        return described
+
+
 def install(app: FastAPI) -> None:
     """Puts `problem_of` in the place of the framework's own answers."""
 
@@ -140,10 +153,12 @@ def field_errors(problems: Iterable[Mapping[str, Any]], body: Any) -> list[Field
 
 def _without_shadowed(found: list[FieldError]) -> tuple[FieldError, ...]:
     """Of a union, every branch complains: the deepest complaint is about what the sender meant."""
-    by_pointer = {error.pointer: error for error in reversed(found)}
+    by_pointer: dict[str, list[str]] = {}
+    for error in found:
+        by_pointer.setdefault(error.pointer, []).append(error.detail)
     return tuple(
-        error
-        for pointer, error in reversed(by_pointer.items())
+        FieldError(pointer, ", or ".join(dict.fromkeys(details)))
+        for pointer, details in by_pointer.items()
         if not any(other.startswith(pointer + "/") for other in by_pointer)
     )
 

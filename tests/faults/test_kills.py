@@ -47,29 +47,32 @@ def arm(world: World) -> None:
 
 
 async def storm(world: World, random: Random, reports: int, outage: Callable[[], None]) -> tuple[Poster, int]:
-    """Posts while it kills; one outage of the database or the broker half-way. Returns who was accepted."""
+    """Posts while it kills, with one outage of the database or the broker half-way.
+
+    Goes on, with more work to be killed in, until there were enough deaths and every crash point was hit. Returns who
+    was accepted, and how many crash points were hit.
+    """
     poster = Poster(world)
-    await world.up()
-    posting = asyncio.create_task(poster.post_all(an_encounter(random.randrange(3)) for _ in range(reports)))
-    was_out = False
     hit: list[str] = []
-    names = sorted(world.processes)
-    while not posting.done() or world.deaths < KILLS or any(process.points for process in world.processes.values()):
-        await asyncio.sleep(random.uniform(0.4, 1.2))
-        hit += world.heal()
-        if posting.done() and (world.deaths < KILLS or any(process.points for process in world.processes.values())):
-            # Everything was accepted, but not everything was killed yet: more work to be killed in.
-            await posting
-            posting = asyncio.create_task(poster.post_all(an_encounter(random.randrange(3)) for _ in range(20)))
-        if not was_out and len(poster.accepted) >= reports // 2:
-            was_out = True
-            await asyncio.to_thread(outage)
-        victim = world.processes[random.choice(names)]
-        # A process that has a crash point before it is left alone until it has reached that.
-        if victim.armed is None:
-            victim.kill()
-    await posting
-    assert was_out
+    await world.up()
+    async with asyncio.TaskGroup() as tasks:
+
+        def post(count: int) -> asyncio.Task[None]:
+            return tasks.create_task(poster.post_all(an_encounter(random.randrange(3)) for _ in range(count)))
+
+        posting, was_out = post(reports), False
+        while not posting.done() or not was_out or world.deaths < KILLS or world.has_points_left:
+            await asyncio.sleep(random.uniform(0.4, 1.2))
+            hit += world.heal()
+            if posting.done():
+                posting = post(20)
+            if not was_out and len(poster.accepted) >= reports // 2:
+                was_out = True
+                await asyncio.to_thread(outage)
+            victim = world.processes[random.choice(sorted(world.processes))]
+            # A process with a crash point before it is left alone until it has reached that.
+            if victim.armed is None:
+                victim.kill()
     return poster, len(hit)
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import asyncpg
 import httpx
 import orjson
+from launcher.client import Signed
+from launcher.home import Home, prepare, program_bases, write_endpoints
+from launcher.programs import PROGRAMS
 
 from kernel.settings import PREFIX
 from launcher import catalogue, ledger
-from launcher.client import Signed
-from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.processes import LeashedProcess, free_loopback_ports
-from launcher.programs import PROGRAMS
 
 AGENCY = "MO0390100"
 BY_ITSELF = -signal.SIGKILL
@@ -137,6 +137,11 @@ class World:
     @property
     def deaths(self) -> int:
         return sum(process.deaths for process in self.processes.values())
+
+    @property
+    def has_points_left(self) -> bool:
+        """Whether some process has still to die at a crash point."""
+        return any(process.points for process in self.processes.values())
 
     def logs(self) -> str:
         return "\n".join(

@@ -126,3 +126,11 @@ def test_a_key_never_shows_itself() -> None:
 def test_bytes_that_are_no_seal_are_told_so(stored: bytes) -> None:
     with pytest.raises(SealBroken):
         Sealed.decode(stored)
+
+
+def test_large_values_are_sealed_smaller_than_they_are_and_open_as_they_were() -> None:
+    key, context = a_key(), uuid4()
+    large = {FieldGroup.DETERMINATION: [{"program": f"program-{n}", "outcome": "eligible"} for n in range(500)]}
+    sealed = seal(key, context, large)
+    assert len(sealed.groups["determination"].ciphertext) < 5_000
+    assert unseal(key, context, sealed.groups, EVERYTHING) == large

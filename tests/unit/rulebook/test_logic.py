@@ -15,7 +15,7 @@ from rulebook.conditions import Condition
 from rulebook.errors import LawError
 from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not
 from rulebook.schema import FactSpec
-from rulebook.values import Among, Interval, Value, test_value
+from rulebook.values import Among, Interval, Value, holds_for
 
 DAY = date(2026, 11, 22)
 PARSE: TypeAdapter[Any] = TypeAdapter(Condition)
@@ -152,7 +152,7 @@ def test_the_connectives_are_least_and_greatest(operands: list[Truth]) -> None:
     ],
 )
 def test_an_interval_is_all_of_its_values(operator: str, threshold: Any, value: Interval, expected: Truth) -> None:
-    assert test_value(value, bool, operator, threshold) is expected
+    assert holds_for(value, bool, operator, threshold) is expected
 
 
 @pytest.mark.parametrize(("as_of", "expected"), [(date(2026, 2, 28), Truth.TRUE), (date(2026, 3, 1), Truth.FALSE)])

@@ -1,0 +1,75 @@
+"""What a person reads at the end of the main job: one table per encounter, and where to look further."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from launcher.examples import Case, Preview
+from launcher.history import NoticeState
+
+_STYLES = {"due": "green", "review": "yellow", "not_due": "dim"}
+
+
+def show_case(console: Console, case: Case, expected: Preview, about: str, steps: int) -> None:
+    """Obligations and why, who was told and how long after acceptance, who acknowledged, determinations, entries."""
+    history = case.history
+    table = Table(
+        title=f"{case.example.name}  ·  encounter {case.encounter_id}",
+        title_style="bold",
+        title_justify="left",
+        caption=_caption(case, expected, steps),
+        caption_justify="left",
+        caption_style="",
+    )
+    for column in ("subject", "duty", "outcome", "why", "told", "after", "acknowledged"):
+        table.add_column(column, justify="right" if column == "after" else "left", overflow="fold")
+    if about:
+        console.print(about, style="italic", highlight=False)
+    for number, subject_id in sorted(history.subjects.items()):
+        for duty_id in sorted(duty for subject, duty in history.duties if subject == subject_id):
+            decided = history.duties[subject_id, duty_id]
+            reason = expected.decisions.get((number, duty_id))
+            rows = [_told(case, notice) for notice in history.notices_of(subject_id, duty_id)] or [("nobody", "", "")]
+            for place, row in enumerate(rows):
+                first = place == 0
+                table.add_row(
+                    str(number) if first else "",
+                    duty_id if first else "",
+                    f"[{_STYLES[decided.outcome]}]{decided.outcome.replace('_', ' ')}[/]" if first else "",
+                    ", ".join(reason.basis) if first and reason is not None else "",
+                    *row,
+                )
+    console.print(table, highlight=False)
+    console.print()
+
+
+def _told(case: Case, notice: NoticeState) -> tuple[str, str, str]:
+    what = notice.recipient_id + ("" if notice.kind == "notice" else f" ({notice.kind})")
+    if notice.retired is not None:
+        what += f", {notice.retired.replace('_', ' ')}"
+    accepted = case.history.accepted_before(notice)
+    if notice.confirmed_at is None or accepted is None:
+        return what, "not yet" if notice.retired is None else "", ""
+    milliseconds = (notice.confirmed_at - accepted).total_seconds() * 1000
+    return what, f"{milliseconds:,.0f} ms", notice.acknowledged or "not yet"
+
+
+def _caption(case: Case, expected: Preview, steps: int) -> str:
+    lines = []
+    for number, determination in sorted(expected.determinations.items()):
+        made = len(case.history.determined.get(case.history.subjects.get(number, ""), ()))
+        outcomes: Mapping[str, int] = Counter(answer.outcome for answer in determination.programs)
+        counted = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(outcomes.items()))
+        lines.append(f"subject {number}: {made} determination{'s' if made != 1 else ''}; now {counted}")
+    lines.append(f"trail: {case.history.entries} entries, {steps} of them in the lineage that the auditor read")
+    return "\n".join(lines)
+
+
+def show_urls(console: Console, urls: Mapping[str, str]) -> None:
+    """Where everything listens."""
+    table = Table(show_header=False, box=None)
+    for name, url in urls.items():
+        table.add_row(name, url)
+    console.print(table)

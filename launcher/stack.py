@@ -1,0 +1,182 @@
+"""Everything that runs for a trial on one machine: in one process, or as one process per service with Kafka."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+
+from kernel.errors import Unavailable
+from kernel.settings import PREFIX, load_settings
+from launcher import catalogue
+from launcher.broker import LocalBroker
+from launcher.home import Home, prepare, program_bases, write_endpoints
+from launcher.postgres import EmbeddedPostgres
+from launcher.processes import free_loopback_ports
+from launcher.programs import PROGRAMS
+from launcher.supervisor import Child, Group
+
+HOST = "127.0.0.1"
+KAFKA_ADDRESS = "KAFKA_BOOTSTRAP_SERVERS"
+"""Names a broker to use instead of one of our own."""
+READY_SECONDS = 120.0
+
+
+def assign_ports(base: int) -> dict[str, int]:
+    """The services from `base` on, the example recipients from `base` + 10 on; with 0, any that are free."""
+    names = [*catalogue.PORTS, *PROGRAMS]
+    if base == 0:
+        return dict(zip(names, free_loopback_ports(len(names)), strict=True))
+    first = min(catalogue.PORTS.values())
+    usual = catalogue.PORTS | {program.name: program.port for program in PROGRAMS.values()}
+    return {name: base + port - first for name, port in usual.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start. `policy` replaces values of `law/policy.yaml`; `silent` recipients never acknowledge."""
+
+    home: Home
+    ports: Mapping[str, int]
+    cluster: bool = False
+    policy: Mapping[str, str] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+    say: Callable[[str], None] = lambda line: None
+
+    def url(self, name: str) -> str:
+        """Where a service or an example recipient listens."""
+        return f"http://{HOST}:{self.ports[name]}"
+
+    def settings_of(self, service: str, dsn: str, kafka: str | None) -> dict[str, Any]:
+        """Settings by field name; each service takes those that it has."""
+        return {
+            "host": HOST,
+            "port": self.ports[service],
+            "database_dsn": dsn,
+            "bus": "kafka" if kafka else "embedded",
+            "kafka_bootstrap_servers": kafka,
+            "keyset_file": str(self.home.keyset),
+            "clients_file": str(self.home.clients),
+            "endpoints_file": str(self.home.endpoints),
+            "policy_overrides": dict(self.policy),
+        }
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs now."""
+
+    plan: Plan
+    dsn: str
+    services: Group
+    recipients: Group
+
+    async def failure(self) -> None:
+        """Ends when something has ended that nobody stopped, with its error."""
+        tasks = [asyncio.create_task(group.failure()) for group in (self.services, self.recipients)]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def until_ready(self) -> None:
+        """Waits until every service and recipient does its work. Raises Unavailable."""
+        waiting = {self.plan.url(service) + "/readyz" for service in catalogue.SERVICES}
+        waiting |= {self.plan.url(program) + "/healthz" for program in PROGRAMS}
+        try:
+            async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient(timeout=5.0) as http:
+                while waiting:
+                    waiting -= {url for url in waiting if await _answers(http, url)}
+                    await asyncio.sleep(0.05 if waiting else 0)
+        except TimeoutError:
+            raise Unavailable(
+                f"not ready after {READY_SECONDS:.0f} s: {', '.join(sorted(waiting))}; see {self.plan.home.logs}"
+            ) from None
+
+
+@asynccontextmanager
+async def running(plan: Plan) -> AsyncIterator[Stack]:
+    """Starts everything, and stops it in order: services, bus, recipients, Kafka, PostgreSQL.
+
+    Raises DataDirectoryInUse, PostgresUnavailable, BrokerUnavailable, ConfigurationError.
+    """
+    async with AsyncExitStack() as exits:
+        # PostgreSQL first: it claims the data directory, so that nothing below touches that of a live installation.
+        plan.say("Starting PostgreSQL")
+        dsn = (await exits.enter_async_context(EmbeddedPostgres(plan.home.postgres))).dsn
+        prepare(plan.home)
+        write_endpoints(plan.home, program_bases(plan.ports))
+        kafka = await _kafka(plan, exits) if plan.cluster else None
+        plan.say("Bringing the database up to date")
+        await catalogue.migrate(dsn, kafka)
+        recipients, services = Group(), Group()
+        exits.push_async_callback(recipients.stop)
+        for child in _recipients(plan):
+            recipients.start(child.run)
+        plan.say("Starting the services")
+        if kafka is not None:
+            exits.push_async_callback(services.stop)
+            for service in catalogue.SERVICES:
+                services.start(_child_service(plan, service, dsn, kafka).run)
+        else:
+            await _services_here(plan, dsn, services, exits)
+        yield Stack(plan, dsn, services, recipients)
+        plan.say("Stopping")
+
+
+async def _kafka(plan: Plan, exits: AsyncExitStack) -> str:
+    if given := os.environ.get(KAFKA_ADDRESS):
+        return given
+    plan.say("Starting Apache Kafka")
+    broker = LocalBroker(plan.home.kafka, progress=plan.say)
+    return (await exits.enter_async_context(broker)).bootstrap_servers
+
+
+async def _services_here(plan: Plan, dsn: str, services: Group, exits: AsyncExitStack) -> None:
+    bus = catalogue.embedded_bus(dsn)
+    exits.push_async_callback(bus.close)
+    await bus.start()
+    exits.push_async_callback(services.stop)
+    for service in catalogue.SERVICES:
+        settings = load_settings(catalogue.settings_class(service), **plan.settings_of(service, dsn, None))
+        services.start((await catalogue.build(service, settings, bus)).run)
+
+
+def _child_service(plan: Plan, service: str, dsn: str, kafka: str) -> Child:
+    given = {name: value for name, value in plan.settings_of(service, dsn, kafka).items() if value is not None}
+    environment = {PREFIX + name.upper(): _text(value) for name, value in given.items()}
+    return Child(service, [service], log=plan.home.logs / f"{service}.log", environment=environment)
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
+
+
+def _recipients(plan: Plan) -> list[Child]:
+    return [
+        Child(
+            name,
+            [
+                *("recipients", name, "--port", str(plan.ports[name]), "--router", plan.url("router")),
+                *("--secrets", str(plan.home.recipient_secrets(name)), "--ledger", str(plan.home.ledger(name))),
+                *(["--silent"] if name in plan.silent else []),
+            ],
+            log=plan.home.logs / f"recipient-{name}.log",
+            environment={},
+        )
+        for name in PROGRAMS
+    ]
+
+
+async def _answers(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).is_success
+    except httpx.HTTPError:
+        return False

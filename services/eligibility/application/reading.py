@@ -1,0 +1,90 @@
+"""What was determined for the persons of an encounter, for those who may know, and with a trace that they read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from contracts.envelope import Event
+from contracts.events import RecordRead
+from contracts.facts import FieldGroup
+from kernel.clock import Clock, Ids
+from kernel.database import Transaction
+from kernel.errors import NotFound
+from kernel.identity import Caller
+from kernel.outbox import Outbox
+from kernel.sealing import unseal
+from kernel.subject_keys import SubjectKeys
+from kernel.telemetry import current_traceparent
+from rulebook.loader import Law
+from services.eligibility.application.ports import Evaluation, Store
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDetermination:
+    """The latest evaluation of one subject, in the clear."""
+
+    subject_id: UUID
+    evaluation: Evaluation
+    content: Mapping[str, Any]
+
+
+class Reading:
+    """The use case of reading. Never commits."""
+
+    def __init__(
+        self, law: Law, store: Store, keys: SubjectKeys, outbox: Outbox, clock: Clock, ids: Ids, *, reader_role: str
+    ) -> None:
+        self._law = law
+        self._store = store
+        self._keys = keys
+        self._outbox = outbox
+        self._clock = clock
+        self._ids = ids
+        self._reader_role = reader_role
+
+    async def of_encounter(self, tx: Transaction, encounter_id: UUID, caller: Caller) -> list[OpenedDetermination]:
+        """One per subject that was not erased. Raises NotFound, also for a caller who may not know."""
+        standings = await self._store.of_encounter(tx, encounter_id)
+        if not standings or not all(self._may_read(caller, standing.jurisdiction) for standing in standings):
+            raise NotFound("No determinations of an encounter with this id.")
+        # Straight from the table: a read must not lag behind an erasure.
+        keys = await self._keys.of_subjects(tx, [standing.subject_id for standing in standings])
+        opened = []
+        for standing in standings:
+            key = keys.get(standing.subject_id)
+            if key is not None:
+                latest = standing.latest
+                groups = unseal(key, latest.determination_id, latest.sealed.groups, (FieldGroup.DETERMINATION,))
+                opened.append(OpenedDetermination(standing.subject_id, latest, groups[FieldGroup.DETERMINATION]))
+        event_id = self._ids()
+        await self._outbox.append(
+            tx,
+            [
+                Event(
+                    id=event_id,
+                    time=self._clock(),
+                    source=self._outbox.source,
+                    data=RecordRead(object_kind="determinations", object_id=encounter_id, reader=caller.client_id),
+                    key=encounter_id,
+                    encounter_id=encounter_id,
+                    jurisdiction=standings[0].jurisdiction,
+                    agency=standings[0].agency,
+                    correlation_id=event_id,
+                    traceparent=current_traceparent(),
+                )
+            ],
+        )
+        return opened
+
+    def _may_read(self, caller: Caller, jurisdiction: str) -> bool:
+        """Need to know: operators, and whoever fills the reading role where the encounter was."""
+        if caller.kind == "operator":
+            return True
+        if caller.kind != "recipient" or caller.recipient_id is None:
+            return False
+        today = self._law.local_date(jurisdiction, self._clock())
+        return any(
+            self._law.directory.resolve(self._reader_role, code, None, today) == caller.recipient_id
+            for code in self._law.applies_in(jurisdiction)
+        )

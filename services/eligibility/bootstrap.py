@@ -1,0 +1,63 @@
+"""Wires the eligibility service."""
+
+from contracts.events import ENCOUNTERS, TRAIL
+from kernel.bus import Bus
+from kernel.clock import Clock, Ids, system_clock, system_ids
+from kernel.database import Database
+from kernel.http.app import create_app
+from kernel.identity import ClientRegistry
+from kernel.inbox import Consumer, on_events
+from kernel.keyset import Keyset
+from kernel.outbox import Outbox
+from kernel.relay import Relay
+from kernel.retention import CoveredByTrail
+from kernel.service import Loop, Service
+from kernel.subject_keys import SubjectKeys
+from rulebook.loader import load_law
+from services.eligibility.adapters.store import PostgresStore
+from services.eligibility.api import determinations
+from services.eligibility.application.matching import Matching
+from services.eligibility.application.reading import Reading
+from services.eligibility.consumers.encounters import Encounters
+from services.eligibility.settings import EligibilitySettings
+from services.eligibility.timers.due_dates import DueDates
+
+NAME = "eligibility"
+
+
+async def build(
+    settings: EligibilitySettings, bus: Bus, *, clock: Clock = system_clock, ids: Ids = system_ids
+) -> Service:
+    """The service, ready to run. Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
+    law = load_law(settings.law_path)
+    registry = ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience)
+    keyset = Keyset.load(settings.keyset_file)
+    database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
+    keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
+    outbox = Outbox(NAME)
+    store = PostgresStore()
+    matching = Matching(law, store, keys, outbox, clock)
+    reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
+    consumer = Consumer(
+        database,
+        bus,
+        member=f"{NAME}-1",
+        handlers={ENCOUNTERS: on_events(Encounters(matching)), TRAIL: on_events(CoveredByTrail(outbox))},
+    )
+    due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
+    relay = Relay(database, outbox, bus, clock)
+    return Service(
+        name=NAME,
+        app=create_app(
+            service=NAME,
+            title="firstnotice eligibility",
+            routers=[determinations.router(database, reading, law)],
+            registry=registry,
+            settings=settings,
+            readiness=database.check,
+        ),
+        host=settings.host,
+        port=settings.port,
+        loops=[Loop("consumer", consumer.run), Loop("due_dates", due_dates.run), Loop("relay", relay.run)],
+        close=database.close,
+    )

@@ -1,0 +1,1 @@
+"""Handlers of the topics that the eligibility service reads."""

@@ -1,0 +1,1 @@
+"""Pure decisions of the eligibility service: no I/O, no framework."""

@@ -1,0 +1,69 @@
+"""Persons, what was reported of them, and every evaluation."""
+
+from alembic import op
+
+from kernel.messaging_schema import MESSAGING_V1
+
+revision = "eligibility_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+TABLES = (
+    # One row per encounter event and subject, as the event sealed it, without the groups that we may not open.
+    # Never changed: an old determination can be worked out again from it.
+    """
+    CREATE TABLE subject_facts (
+        event_id uuid PRIMARY KEY,
+        subject_id uuid NOT NULL,
+        encounter_id uuid NOT NULL,
+        encounter_at timestamptz NOT NULL,
+        accepted_at timestamptz NOT NULL,
+        key_id uuid NOT NULL,
+        commitment bytea NOT NULL,
+        sealed bytea NOT NULL
+    )
+    """,
+    "CREATE INDEX subject_facts_subject ON subject_facts (subject_id)",
+    "ALTER TABLE subject_facts ALTER COLUMN sealed SET STORAGE EXTERNAL",
+    # Every evaluation that an encounter event caused, and those of the calendar that changed an answer.
+    """
+    CREATE TABLE determination (
+        determination_id uuid PRIMARY KEY,
+        subject_id uuid NOT NULL,
+        facts_id uuid NOT NULL REFERENCES subject_facts ON DELETE CASCADE,
+        as_of timestamptz NOT NULL,
+        law_version text NOT NULL,
+        law_digest text NOT NULL,
+        made_at timestamptz NOT NULL,
+        published boolean NOT NULL,
+        replaces uuid,
+        sealed bytea NOT NULL
+    )
+    """,
+    "CREATE INDEX determination_facts ON determination (facts_id)",
+    "ALTER TABLE determination ALTER COLUMN sealed SET STORAGE EXTERNAL",
+    # Where each subject stands now. look_again_on is no birthday: it tells the week, see domain/determinations.py.
+    """
+    CREATE TABLE subject (
+        subject_id uuid PRIMARY KEY,
+        encounter_id uuid NOT NULL,
+        agency text,
+        jurisdiction text NOT NULL,
+        correlation_id uuid NOT NULL,
+        traceparent text,
+        facts_id uuid NOT NULL REFERENCES subject_facts,
+        determination_id uuid NOT NULL REFERENCES determination,
+        published_id uuid NOT NULL REFERENCES determination,
+        look_again_on date,
+        retracted boolean NOT NULL DEFAULT false
+    )
+    """,
+    "CREATE INDEX subject_encounter ON subject (encounter_id)",
+    "CREATE INDEX subject_due ON subject (look_again_on) WHERE look_again_on IS NOT NULL AND NOT retracted",
+)
+
+
+def upgrade() -> None:
+    for statement in (*TABLES, *MESSAGING_V1):
+        op.execute(statement)

@@ -1,0 +1,1 @@
+"""The router's rim: its tables and the file of its recipients' endpoints."""

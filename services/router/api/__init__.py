@@ -1,0 +1,1 @@
+"""What recipients may ask and tell over HTTP."""

@@ -1,0 +1,1 @@
+"""The router's use cases, on ports: deciding, reviewing, acknowledging."""

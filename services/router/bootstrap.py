@@ -1,0 +1,104 @@
+"""Wires the router."""
+
+import random
+import time
+
+from contracts.events import ENCOUNTERS, TRAIL
+from kernel.bus import Bus
+from kernel.clock import Clock, Ids, system_clock, system_ids
+from kernel.database import Database
+from kernel.http.app import create_app
+from kernel.identity import ClientRegistry
+from kernel.inbox import Consumer, on_events
+from kernel.keyset import Keyset
+from kernel.outbox import Outbox
+from kernel.relay import Relay
+from kernel.retention import CoveredByTrail
+from kernel.service import Loop, Service
+from kernel.subject_keys import SubjectKeys
+from rulebook.loader import load_law
+from services.router.adapters.endpoints import Endpoints
+from services.router.adapters.store import RouterStore
+from services.router.api.notices import notices_router
+from services.router.application.acknowledging import Acknowledging
+from services.router.application.deciding import Deciding
+from services.router.consumers.encounters import Encounters
+from services.router.courier.addresses import Addresses, Resolver, system_resolver
+from services.router.courier.engine import Courier, Policy
+from services.router.courier.store import CourierStore
+from services.router.courier.transport import PyreqwestTransport
+from services.router.domain.backoff import Backoff
+from services.router.settings import RouterSettings
+from services.router.timers import ReviewTimer
+
+NAME = "router"
+
+
+async def build(
+    settings: RouterSettings,
+    bus: Bus,
+    *,
+    clock: Clock = system_clock,
+    ids: Ids = system_ids,
+    resolver: Resolver = system_resolver,
+) -> Service:
+    """The service, ready to run. Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
+    law = load_law(settings.law_path, settings.policy_overrides)
+    registry = ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience)
+    endpoints = Endpoints.load(settings.endpoints_file)
+    keyset = Keyset.load(settings.keyset_file)
+    database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
+    keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
+    outbox = Outbox(NAME)
+    store = RouterStore()
+    transport = PyreqwestTransport(
+        Addresses(resolver), monotonic=time.monotonic, deadline=settings.router_deadline_seconds
+    )
+    courier = Courier(
+        CourierStore(database, outbox, keys, worker=ids(), owner=settings.router_owner, clock=clock, ids=ids),
+        transport,
+        endpoints,
+        clock=clock,
+        monotonic=time.monotonic,
+        uniform=random.uniform,
+        policy=Policy(
+            deadline=settings.router_deadline_seconds,
+            lease=settings.router_lease_seconds,
+            held_retry=settings.router_held_retry_seconds,
+            most_held=settings.router_most_in_memory,
+            backoff=Backoff(base=settings.router_retry_base_seconds, cap=settings.router_retry_cap_seconds),
+        ),
+    )
+    deciding = Deciding(law=law, store=store, keys=keys, outbox=outbox, departures=courier, clock=clock, ids=ids)
+    acknowledging = Acknowledging(store=store, keys=keys, outbox=outbox, clock=clock, ids=ids)
+    consumer = Consumer(
+        database,
+        bus,
+        member=f"{NAME}-1",
+        handlers={ENCOUNTERS: on_events(Encounters(deciding)), TRAIL: on_events(CoveredByTrail(outbox))},
+    )
+
+    async def close() -> None:
+        await transport.aclose()
+        await database.close()
+
+    return Service(
+        name=NAME,
+        app=create_app(
+            service=NAME,
+            title="firstnotice router",
+            routers=[notices_router(database, acknowledging)],
+            registry=registry,
+            settings=settings,
+            readiness=database.check,
+        ),
+        host=settings.host,
+        port=settings.port,
+        loops=[
+            Loop("consumer", consumer.run),
+            Loop("review_timer", ReviewTimer(database, deciding, store, clock).run),
+            Loop("courier", courier.run),
+            Loop("relay", Relay(database, outbox, bus, clock).run),
+        ],
+        close=close,
+    )

@@ -1,0 +1,186 @@
+"""What the courier promises when endpoints, workers and clocks misbehave."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from services.router.courier.job import Result
+from services.router.courier.store import Ask
+from services.router.domain.classification import Verdict
+from tests.integration.router.house import SWIFT, House, adult, endpoint, minor
+from tests.integration.router.receiver import Request, answer, drip, receipt, receiving, silence
+from tests.support.loops import killed, running
+from tests.support.wait import until
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_the_intent_is_committed_before_the_bytes_leave(house: House) -> None:
+    seen: list[dict[str, object]] = []
+
+    async def look_first(request: Request, writer: asyncio.StreamWriter) -> None:
+        seen.extend(
+            await house.rows(
+                "SELECT attempts, lease_owner IS NOT NULL AS leased FROM delivery WHERE notice_id::text = $1",
+                request.webhook_id,
+            )
+        )
+        await receipt(request, writer)
+
+    async with receiving(look_first) as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}))
+        await house.handle(worker, await house.report(adult()))  # found by the reconciler
+        async with running(worker.courier.run):
+            await until(house.deliveries, lambda now: now == {"mo-dss": "confirmed"})
+            await house.handle(worker, await house.report(adult()))  # born leased
+            await until(lambda: len(seen), lambda now: now == 2)
+    assert seen == [{"attempts": 1, "leased": True}] * 2
+
+
+async def test_a_write_after_the_lease_went_to_another_matches_no_row(house: House) -> None:
+    endpoints = house.register({"mo-dss": endpoint(1)})
+    slow, quick = house.worker(endpoints), house.worker(endpoints)
+    await house.handle(slow, await house.report(adult()))
+    ask = [Ask("mo-dss", 0, 1)]
+    (job,) = await slow.store.claim(ask, 0.0, 0.0)
+    (again,) = await quick.store.claim(ask, 60.0, 0.0)
+    assert (job.attempt, again.attempt) == (1, 2)
+    now = (await house.rows("SELECT now() AS now"))[0]["now"]
+    await slow.store.record([Result(job=job, started_at=now, finished_at=now, verdict=Verdict("confirmed", True))])
+    assert await house.deliveries() == {"mo-dss": "pending"}
+    assert await house.events("notice.confirmed") == []
+    lost = await house.rows("SELECT attempt, error FROM attempt")
+    assert lost == [{"attempt": 1, "error": "worker_lost"}], "the attempt of the lost worker is on record once"
+    await quick.store.record([Result(job=again, started_at=now, finished_at=now, verdict=Verdict("confirmed", True))])
+    assert await house.deliveries() == {"mo-dss": "confirmed"}
+
+
+async def test_what_a_killed_worker_held_is_sent_by_the_next_one(house: House) -> None:
+    async with receiving(silence) as receiver:
+        endpoints = house.register({"mo-dss": endpoint(receiver.port)})
+        victim = house.worker(endpoints, policy=replace(SWIFT, lease=4.1))
+        async with killed(victim.courier.run):
+            await house.handle(victim, await house.report(adult()))
+            await until(lambda: len(receiver.requests), lambda seen: seen == 1)
+        receiver.behaviour = receipt
+        heir = house.worker(endpoints)
+        async with running(heir.courier.run):
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
+    assert len(set(receiver.ids())) == 1
+
+
+async def test_a_dead_endpoint_delays_nobody_else_and_fills_no_memory(house: House) -> None:
+    async with receiving(silence) as dead, receiving() as alive:
+        entries = {"mo-dss": endpoint(dead.port, concurrency=4), "us-hhs-otip": endpoint(alive.port)}
+        worker = house.worker(house.register(entries), policy=replace(SWIFT, deadline=0.5))
+        async with running(worker.courier.run):
+            for _ in range(8):
+                await house.handle(worker, *[await house.report(minor()) for _ in range(10)])
+            await until(lambda: house.events("notice.confirmed"), lambda seen: len(seen) == 80, seconds=10)
+            assert dead.most_under_way <= 4
+            await until(lambda: worker.courier.room("mo-dss", "first_notice"), lambda room: room == 0)
+            dead.behaviour = receipt
+            await until(lambda: house.events("notice.confirmed"), lambda seen: len(seen) == 160, seconds=20)
+        assert dead.most_under_way <= 4, "nor does healing bring a stampede"
+
+
+@pytest.mark.parametrize("behaviour", [silence, drip])
+async def test_no_answer_takes_longer_than_the_deadline(house: House, behaviour: object) -> None:
+    async with receiving(behaviour) as receiver:  # type: ignore[arg-type]
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}), policy=replace(SWIFT, deadline=0.4))
+        began = time.monotonic()
+        async with running(worker.courier.run):
+            await house.handle(worker, await house.report(adult()))
+            seen = await until(lambda: house.events("notice.attempted"), bool)
+        assert time.monotonic() - began < 3
+        assert seen[0]["error"] == "timeout"
+
+
+async def test_an_endless_answer_is_cut_off(house: House) -> None:
+    async with receiving(answer(200, b"x" * 10_000_000)) as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}))
+        async with running(worker.courier.run):
+            await house.handle(worker, await house.report(adult()))
+            seen = await until(lambda: house.events("notice.attempted"), bool)
+        assert (seen[0]["outcome"], seen[0]["error"]) == ("retry", "no_receipt")
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed(house: House) -> None:
+    async with receiving() as elsewhere, receiving() as receiver:
+        receiver.behaviour = answer(302, location=f"http://127.0.0.1:{elsewhere.port}/")
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}))
+        async with running(worker.courier.run):
+            await house.handle(worker, await house.report(adult()))
+            seen = await until(lambda: house.events("notice.attempted"), bool)
+        assert (seen[0]["outcome"], seen[0]["error"]) == ("retry", "redirect")
+        assert elsewhere.connections == 0
+
+
+async def test_gone_holds_for_its_owner_and_a_changed_endpoint_sends_it(house: House) -> None:
+    async with receiving(answer(410)) as gone, receiving() as moved:
+        worker = house.worker(house.register({"mo-dss": endpoint(gone.port)}))
+        async with running(worker.courier.run):
+            await house.handle(worker, await house.report(adult()))
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "held"})
+            (held,) = await house.events("notice.held")
+            assert (held["reason"], held["owner"]) == ("gone", "operator")
+            house.register({"mo-dss": endpoint(moved.port)})
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
+        assert len(gone.requests) == 1
+    changed = await house.events("endpoint.changed")
+    assert len({one["fingerprint"] for one in changed}) == 2
+
+
+async def test_a_recipient_without_endpoint_is_held_aloud_until_it_has_one(house: House) -> None:
+    async with receiving() as receiver:
+        worker = house.worker(house.register({"somebody-else": endpoint(receiver.port)}))
+        async with running(worker.courier.run):
+            await house.handle(worker, await house.report(adult()))
+            (held,) = await until(lambda: house.events("notice.held"), bool)
+            assert held["reason"] == "no_endpoint"
+            house.register({"mo-*": endpoint(receiver.port)})
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
+
+
+async def test_retry_after_is_honoured(house: House) -> None:
+    async with receiving(answer(503, retry_after="1")) as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}))
+        async with running(worker.courier.run):
+            await house.handle(worker, await house.report(adult()))
+            await until(lambda: len(receiver.requests), lambda seen: seen == 1)
+            receiver.behaviour = receipt
+            began = time.monotonic()
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
+        assert time.monotonic() - began >= 0.9
+
+
+async def test_stopping_sends_what_is_under_way_and_gives_the_rest_back(house: House) -> None:
+    async def slowly(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        await receipt(request, writer)
+
+    async with receiving(slowly) as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port, concurrency=1)}))
+        async with running(worker.courier.run):
+            await house.handle(worker, *[await house.report(adult()) for _ in range(5)])
+            await until(lambda: len(receiver.requests), lambda seen: seen == 1)
+    left = await house.rows("SELECT state, attempts, lease_owner FROM delivery ORDER BY state")
+    assert [row["state"] for row in left] == ["confirmed"] + ["pending"] * 4
+    assert all(row["lease_owner"] is None for row in left)
+    assert [row["attempts"] for row in left] == [1, 0, 0, 0, 0]
+
+
+async def test_an_erased_subject_is_told_of_to_nobody(house: House) -> None:
+    async with receiving() as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}))
+        event = await house.report(adult())
+        await house.handle(worker, event)
+        assert event.subject_id is not None
+        async with house.intake.transaction() as tx:
+            await house.intake_keys.erase(tx, event.subject_id)
+        house.keys._cache.clear()  # a cache forgets within seconds; the test does not wait for it
+        async with running(worker.courier.run):
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "superseded"})
+    assert receiver.requests == []
