@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from contracts.facts import EncounterReport
 from kernel.clock import Clock, Ids
+from kernel.database import Database
 from kernel.http.gate import require
 from kernel.identity import Caller
 from kernel.telemetry import current_traceparent
@@ -48,7 +49,14 @@ class Accepted(BaseModel):
 
 
 def router(
-    intake: Intake, writer: Batcher[Report, Answer | Known], edge: Edge, views: States, *, clock: Clock, ids: Ids
+    intake: Intake,
+    writer: Batcher[Report, Answer | Known],
+    edge: Edge,
+    database: Database,
+    views: States,
+    *,
+    clock: Clock,
+    ids: Ids,
 ) -> APIRouter:
     """Intake's routes on these parts."""
     routes = APIRouter(prefix="/v1/encounters", tags=["encounters"])
@@ -79,10 +87,8 @@ def router(
     @routes.get("/{encounter_id}")
     async def read(encounter_id: UUID, caller: Reader) -> EncounterState:
         """Who has to be told of an encounter, and how far that is. Says nothing about persons."""
-        trace = current_traceparent()
-        return await edge.commit(
-            lambda tx: states.read(tx, views, caller, encounter_id, clock=clock, ids=ids, trace=trace)
-        )
+        async with database.transaction() as tx:
+            return await states.read(tx, views, caller, encounter_id, clock=clock, ids=ids, trace=current_traceparent())
 
     return routes
 

@@ -39,7 +39,8 @@ async def dump(dsn: str) -> bytes:
     content = io.BytesIO()
     try:
         tables = await connection.fetch(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('intake', 'keys', 'bus')"
+            "SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+            " WHERE nspname IN ('intake', 'keys', 'bus') AND relkind = 'r'"
         )
         assert len(tables) > 10
         for schema, table in tables:

@@ -182,7 +182,7 @@ def in_minutes(minutes: float) -> str:
 async def a_world(dsn: str, home: Path, *, keep_clients: bool = False, **settings: Any) -> AsyncIterator[World]:
     """A running intake on this database; with `keep_clients` for clients that an earlier one made in `home`."""
     await migrate(dsn, [KEYS, BUS, SCHEMA])
-    keys = {name: generate_key() for name in ("kansas-city", "joplin", "reader")}
+    keys: dict[str, SigningKey] = {name: generate_key() for name in ("kansas-city", "joplin", "reader")}
     scopes = {"encounters:write", "encounters:read"}
     if not keep_clients:
         write_clients(
