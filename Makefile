@@ -47,6 +47,10 @@ bench: $(INSTALLED) ## Measure (at most 10 minutes); results go to benchmarks/re
 bench-full: $(INSTALLED) ## Measure growth too (hours)
 	@$(BIN)/python -m benchmarks.run --full $(ARGS)
 
+.PHONY: specs
+specs: $(INSTALLED) ## Write contracts/asyncapi.yaml, contracts/openapi/ and docs/settings.md anew from the code
+	@$(BIN)/python -m launcher.specifications
+
 .PHONY: lock
 lock: ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: to the newest versions)
 	@$(find_uv); $$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

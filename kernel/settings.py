@@ -126,6 +126,8 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(_type_name(part) for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is dict:
+        return "JSON object"
     names = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}
     name: str = names[annotation]
     return name
@@ -134,4 +136,7 @@ def _type_name(annotation: Any) -> str:
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
-    return "none" if info.default is None else f"`{str(info.default).lower()}`"
+    default = info.get_default(call_default_factory=True)
+    if default is None:
+        return "none"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"

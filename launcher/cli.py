@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from launcher.programs import Program
 
 DATA_DIR = "FIRSTNOTICE_DATA_DIR"
+WIDTH_ELSEWHERE = 132
+"""Columns of what is printed to a file or a pipe."""
 
 app = typer.Typer(
     name="firstnotice",
@@ -62,7 +64,7 @@ def up(
     for name in silent or ():
         _program(name)
     options = Options(data_dir, port, cluster, examples, leave, patience, frozenset(silent or ()))
-    raise typer.Exit(run_in_loop(start(options, Console(soft_wrap=not sys.stdout.isatty()))))
+    raise typer.Exit(run_in_loop(start(options, Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE))))
 
 
 def _service(name: str) -> None:

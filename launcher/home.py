@@ -75,6 +75,11 @@ class Home:
         return self.secrets / "endpoints.json"
 
     @property
+    def database_secrets(self) -> Path:
+        """`password`, and the same as a libpq password file, `pgpass`."""
+        return self.secrets / "database"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -110,10 +115,15 @@ def prepare(home: Home) -> None:
 
 
 def prepare_secrets(home: Home) -> None:
-    """Keyset, client keys, clients file and the recipients' own secrets, each made once."""
-    for directory in (home.secrets, home.secrets / "keys", home.secrets / "recipients"):
+    """Keyset, client keys, clients file, the recipients' own secrets and a database password, each made once.
+
+    The embedded server knows no password; `docker-compose.yml` gives this one to PostgreSQL and to the services.
+    """
+    for directory in (home.secrets, home.secrets / "keys", home.secrets / "recipients", home.database_secrets):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     Keyset.create(home.keyset, data_directory=home.root / "data")
+    _keep(home.database_secrets / "password", secrets.token_urlsafe(32).encode())
+    _keep(home.database_secrets / "pgpass", b"*:*:*:*:" + (home.database_secrets / "password").read_bytes() + b"\n")
     entries = [
         client_entry(
             client.id, client.kind, _key(home.key_of(client.id)), scopes=client.scopes, agencies=client.agencies

@@ -19,11 +19,8 @@ def show_case(console: Console, case: Case, expected: Preview, about: str, steps
         title=f"{case.example.name}  ·  encounter {case.encounter_id}",
         title_style="bold",
         title_justify="left",
-        caption=_caption(case, expected, steps),
-        caption_justify="left",
-        caption_style="",
     )
-    for column in ("subject", "duty", "outcome", "why", "told", "after", "acknowledged"):
+    for column in ("subject", "duty", "outcome", "why", "told", "after", "answer"):
         table.add_column(column, justify="right" if column == "after" else "left", overflow="fold")
     if about:
         console.print(about, style="italic", highlight=False)
@@ -41,7 +38,9 @@ def show_case(console: Console, case: Case, expected: Preview, about: str, steps
                     ", ".join(reason.basis) if first and reason is not None else "",
                     *row,
                 )
-    console.print(table, highlight=False)
+    console.print(table)
+    for line in _footer(case, expected, steps):
+        console.print(line, highlight=False)
     console.print()
 
 
@@ -56,7 +55,7 @@ def _told(case: Case, notice: NoticeState) -> tuple[str, str, str]:
     return what, f"{milliseconds:,.0f} ms", notice.acknowledged or "not yet"
 
 
-def _caption(case: Case, expected: Preview, steps: int) -> str:
+def _footer(case: Case, expected: Preview, steps: int) -> list[str]:
     lines = []
     for number, determination in sorted(expected.determinations.items()):
         made = len(case.history.determined.get(case.history.subjects.get(number, ""), ()))
@@ -64,7 +63,7 @@ def _caption(case: Case, expected: Preview, steps: int) -> str:
         counted = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(outcomes.items()))
         lines.append(f"subject {number}: {made} determination{'s' if made != 1 else ''}; now {counted}")
     lines.append(f"trail: {case.history.entries} entries, {steps} of them in the lineage that the auditor read")
-    return "\n".join(lines)
+    return lines
 
 
 def show_urls(console: Console, urls: Mapping[str, str]) -> None:
