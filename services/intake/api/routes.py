@@ -13,6 +13,7 @@ from kernel.database import Database
 from kernel.http.gate import require
 from kernel.identity import Caller
 from kernel.telemetry import current_traceparent
+from services.intake.api.direct import LONGEST_KEY, DirectRoute
 from services.intake.application import states
 from services.intake.application.accept import Report
 from services.intake.application.amend import Amendment
@@ -25,7 +26,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         min_length=1,
-        max_length=255,
+        max_length=LONGEST_KEY,
         description="Any text of your own, new for each change: the same content under it is stored once and answered "
         "the same; other content is a 409.",
     ),
@@ -61,7 +62,6 @@ def router(
     """Intake's routes on these parts."""
     routes = APIRouter(prefix="/v1/encounters", tags=["encounters"])
 
-    @routes.post("", status_code=202, response_model=Accepted)
     async def report(report: EncounterReport, caller: Writer, idempotency_key: IdempotencyKey = None) -> Response:
         """Report a first encounter. Thin is valid: what is not known yet comes by amendment.
 
@@ -72,6 +72,10 @@ def router(
         if isinstance(outcome, Known):
             outcome = await edge.commit(lambda tx: intake.report_again(tx, checked))
         return _accepted(outcome)
+
+    routes.add_api_route(
+        "", report, methods=["POST"], status_code=202, response_model=Accepted, route_class_override=DirectRoute
+    )
 
     @routes.post("/{encounter_id}/amendments", status_code=202, response_model=Accepted)
     async def amend(
