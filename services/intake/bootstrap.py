@@ -57,14 +57,17 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
     async def forget(stop: asyncio.Event) -> None:
         while not stop.is_set():
             before = clock() - timedelta(days=settings.remember_days)
-            await edge.commit(lambda tx: store.forget_requests(tx, before))  # noqa: B023 - awaited here
+            async with database.transaction() as tx:
+                await store.forget_requests(tx, before)
             await wait_for(stop, FORGET_SECONDS)
 
     writer: Batcher[Report, Answer | Known] = Batcher(write, claims)
     app = create_app(
         service=NAME,
         title="firstnotice intake",
-        routers=[router(intake, writer, edge, PostgresStates(outbox, settings.jurisdiction), clock=clock, ids=ids)],
+        routers=[
+            router(intake, writer, edge, database, PostgresStates(outbox, settings.jurisdiction), clock=clock, ids=ids)
+        ],
         registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
         settings=settings,
         readiness=database.check,

@@ -1,4 +1,4 @@
-"""Where intake's transactions begin and end: one way to commit, for requests and for the writer."""
+"""Where changes become durable: one way to commit them, for the writer and for amendments."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -17,7 +17,7 @@ ATTEMPTS = 3
 
 
 class Edge:
-    """Runs work in a transaction that is durable when `commit` returns."""
+    """Runs a change in a transaction that is durable when `commit` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

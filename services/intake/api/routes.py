@@ -9,9 +9,11 @@ from pydantic import BaseModel
 
 from contracts.facts import EncounterReport
 from kernel.clock import Clock, Ids
+from kernel.database import Database
 from kernel.http.gate import require
 from kernel.identity import Caller
 from kernel.telemetry import current_traceparent
+from services.intake.api.direct import LONGEST_KEY, DirectRoute
 from services.intake.application import states
 from services.intake.application.accept import Report
 from services.intake.application.amend import Amendment
@@ -24,7 +26,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         min_length=1,
-        max_length=255,
+        max_length=LONGEST_KEY,
         description="Any text of your own, new for each change: the same content under it is stored once and answered "
         "the same; other content is a 409.",
     ),
@@ -48,12 +50,18 @@ class Accepted(BaseModel):
 
 
 def router(
-    intake: Intake, writer: Batcher[Report, Answer | Known], edge: Edge, views: States, *, clock: Clock, ids: Ids
+    intake: Intake,
+    writer: Batcher[Report, Answer | Known],
+    edge: Edge,
+    database: Database,
+    views: States,
+    *,
+    clock: Clock,
+    ids: Ids,
 ) -> APIRouter:
     """Intake's routes on these parts."""
     routes = APIRouter(prefix="/v1/encounters", tags=["encounters"])
 
-    @routes.post("", status_code=202, response_model=Accepted)
     async def report(report: EncounterReport, caller: Writer, idempotency_key: IdempotencyKey = None) -> Response:
         """Report a first encounter. Thin is valid: what is not known yet comes by amendment.
 
@@ -64,6 +72,10 @@ def router(
         if isinstance(outcome, Known):
             outcome = await edge.commit(lambda tx: intake.report_again(tx, checked))
         return _accepted(outcome)
+
+    routes.add_api_route(
+        "", report, methods=["POST"], status_code=202, response_model=Accepted, route_class_override=DirectRoute
+    )
 
     @routes.post("/{encounter_id}/amendments", status_code=202, response_model=Accepted)
     async def amend(
@@ -79,10 +91,8 @@ def router(
     @routes.get("/{encounter_id}")
     async def read(encounter_id: UUID, caller: Reader) -> EncounterState:
         """Who has to be told of an encounter, and how far that is. Says nothing about persons."""
-        trace = current_traceparent()
-        return await edge.commit(
-            lambda tx: states.read(tx, views, caller, encounter_id, clock=clock, ids=ids, trace=trace)
-        )
+        async with database.transaction() as tx:
+            return await states.read(tx, views, caller, encounter_id, clock=clock, ids=ids, trace=current_traceparent())
 
     return routes
 

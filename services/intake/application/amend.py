@@ -57,11 +57,11 @@ class Amendment(Amending):
 
 def content_digest(blind: BlindIndex, encounter_id: UUID, amendment: Amendment) -> bytes:
     """Keyed hash of what is asked for. Raises Malformed for a body that is nested too deeply to be anything of ours."""
-    asked = amendment.model_dump(mode="python", exclude_unset=True, exclude={"discovered_at"})
     if too_deep([amendment.encounter, *(group for one in amendment.subjects for group in _given(one).values())]):
         raise Malformed("The body is nested too deeply.")
-    moment = amendment.discovered_at.isoformat() if amendment.discovered_at else None
-    return blind("intake.content", json.dumps([str(encounter_id), asked, moment], sort_keys=True))
+    # What is null counts, what is left out does not.
+    asked = amendment.model_dump(exclude_unset=True)
+    return blind("intake.content", json.dumps([str(encounter_id), asked], sort_keys=True, default=str))
 
 
 def decide(record: EncounterRecord, amendment: Amendment, now: datetime, law: Law, blind: BlindIndex) -> Change:

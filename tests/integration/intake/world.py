@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from uuid import UUID
 
 import asyncpg
 import httpx
-import orjson
 
 from contracts.envelope import Event, decode, sequence_headers
 from contracts.facts import FieldGroup
@@ -73,6 +73,10 @@ class World:
     http: httpx.AsyncClient
     keys: dict[str, SigningKey] = field(default_factory=dict)
 
+    @staticmethod
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
     async def send(
         self,
         method: str,
@@ -85,7 +89,7 @@ class World:
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """`body` is JSON-ready, or the bytes to send as they are."""
-        content = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.http.request(
             method,
             path,
@@ -99,7 +103,7 @@ class World:
         )
 
     def token(self, method: str, path: str, content: bytes, client: str = "kansas-city") -> str:
-        return sign_request(self.keys[client], client, method=method, path=path, body=content, now=datetime.now(UTC))
+        return sign_request(self.keys[client], client, method=method, path=path, body=content, now=self.clock())
 
     async def report(self, body: Any, **how: Any) -> httpx.Response:
         return await self.send("POST", "/v1/encounters", body, **how)
@@ -124,6 +128,14 @@ class World:
         finally:
             await connection.close()
 
+    async def execute(self, script: str) -> None:
+        """Several statements, such as those that break something on purpose."""
+        connection = await asyncpg.connect(self.dsn, server_settings={"search_path": "intake"})
+        try:
+            await connection.execute(script)
+        finally:
+            await connection.close()
+
     async def events(self, encounter_id: str | None = None) -> list[Event]:
         """What intake has told, in order, whether the relay has published it or not."""
         rows = await self.rows(
@@ -141,7 +153,7 @@ class World:
     async def facts(self, event: Event) -> dict[FieldGroup, Any]:
         """What an event tells those who may know everything."""
         database = Database(self.dsn, schema="intake", role="fn_intake", pool_size=1)
-        keys = SubjectKeys(self.keyset, service="intake", clock=lambda: datetime.now(UTC))
+        keys = SubjectKeys(self.keyset, service="intake", clock=self.clock)
         assert event.key_id is not None
         try:
             async with database.transaction() as tx:
@@ -167,19 +179,20 @@ def in_minutes(minutes: float) -> str:
 
 
 @asynccontextmanager
-async def a_world(dsn: str, home: Path, *, without: str | None = None, **settings: Any) -> AsyncIterator[World]:
-    """A running intake on this database, if wanted without one of its loops."""
+async def a_world(dsn: str, home: Path, *, keep_clients: bool = False, **settings: Any) -> AsyncIterator[World]:
+    """A running intake on this database; with `keep_clients` for clients that an earlier one made in `home`."""
     await migrate(dsn, [KEYS, BUS, SCHEMA])
-    keys = {name: generate_key() for name in ("kansas-city", "joplin", "reader")}
+    keys: dict[str, SigningKey] = {name: generate_key() for name in ("kansas-city", "joplin", "reader")}
     scopes = {"encounters:write", "encounters:read"}
-    write_clients(
-        home / "clients.json",
-        [
-            client_entry("kansas-city", "agency", keys["kansas-city"], scopes=scopes, agencies={KANSAS_CITY}),
-            client_entry("joplin", "agency", keys["joplin"], scopes=scopes, agencies={JOPLIN}),
-            client_entry("reader", "agency", keys["reader"], scopes={"encounters:read"}, agencies={KANSAS_CITY}),
-        ],
-    )
+    if not keep_clients:
+        write_clients(
+            home / "clients.json",
+            [
+                client_entry("kansas-city", "agency", keys["kansas-city"], scopes=scopes, agencies={KANSAS_CITY}),
+                client_entry("joplin", "agency", keys["joplin"], scopes=scopes, agencies={JOPLIN}),
+                client_entry("reader", "agency", keys["reader"], scopes={"encounters:read"}, agencies={KANSAS_CITY}),
+            ],
+        )
     keyset = Keyset.create(home / "keyset.json")
     bus = EmbeddedBus(Database(dsn, schema="bus", pool_size=2))
     service = await build(
@@ -195,7 +208,6 @@ async def a_world(dsn: str, home: Path, *, without: str | None = None, **setting
         ),
         bus,
     )
-    service.loops = [loop for loop in service.loops if loop.name != without]
     stop = asyncio.Event()
     running = asyncio.create_task(service.run(stop))
     try:
