@@ -20,13 +20,16 @@ UNAVAILABLE = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.CannotConnectNowError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
 )
-"""What the driver raises when the server is away, restarting, full or read-only: try again later."""
+"""What the driver raises when the server is away, restarting, full or read-only, or undid a transaction to end a
+deadlock: try again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,17 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits at the end of the block, undoes everything when it raises. Raises Unavailable."""
         try:
-            async with self.engine.connect() as connection:
+            async with self._checked_out() as connection:
                 raw = await connection.get_raw_connection()
                 driver: Any = raw.driver_connection
-                async with driver.transaction():
-                    tx = Transaction(connection, driver)
-                    yield tx
+                try:
+                    async with driver.transaction():
+                        tx = Transaction(connection, driver)
+                        yield tx
+                except UNAVAILABLE:
+                    # Nobody shall get this connection again, whatever state it is in.
+                    await connection.invalidate()
+                    raise
             for call in tx.after_commit:
                 call()
         except PoolTimeout:
@@ -100,9 +108,20 @@ class Database:
         except UNAVAILABLE as error:
             raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
         except DBAPIError as error:
-            if isinstance(error.orig, UNAVAILABLE) or error.connection_invalidated:
+            if error.connection_invalidated or _is_unavailable(error):
                 raise Unavailable("the database does not answer") from error
             raise
+
+    @asynccontextmanager
+    async def _checked_out(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool that is alive as far as the driver knows."""
+        while True:
+            async with self.engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                if not driver.is_closed():
+                    yield connection
+                    return
+                await connection.invalidate()
 
     async def check(self) -> None:
         """Raises Unavailable when no transaction can be made."""
@@ -111,6 +130,15 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _is_unavailable(error: BaseException | None) -> bool:
+    """SQLAlchemy wraps what the driver raises, also when it only connects."""
+    while error is not None:
+        if isinstance(error, UNAVAILABLE):
+            return True
+        error = getattr(error, "orig", None) or error.__cause__
+    return False
 
 
 __all__ = ["Database", "Transaction"]

@@ -61,10 +61,14 @@ async def storm(world: World, random: Random, reports: int, outage: Callable[[],
             return tasks.create_task(poster.post_all(an_encounter(random.randrange(3)) for _ in range(count)))
 
         posting, was_out = post(reports), False
-        while not posting.done() or not was_out or world.deaths < KILLS or world.has_points_left:
+
+        def enough() -> bool:
+            return was_out and world.deaths >= KILLS and not world.has_points_left
+
+        while not (posting.done() and enough()):
             await asyncio.sleep(random.uniform(0.4, 1.2))
             hit += world.heal()
-            if posting.done():
+            if posting.done() and not enough():
                 posting = post(20)
             if not was_out and len(poster.accepted) >= reports // 2:
                 was_out = True
