@@ -15,9 +15,17 @@ from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def server_folder() -> Iterator[Path]:
+    """Where servers keep their data. Not below pytest's own folder, which every new session makes private again: as
+    root the server runs as another user, who could then not reach it."""
+    with tempfile.TemporaryDirectory(prefix="firstnotice-test-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
     """The session's PostgreSQL. Never kill it: ask `postgres_factory` for one of your own."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+    with EmbeddedPostgres(server_folder / "postgres") as server:
         assert server.pid is not None
         leash = Leash(server.pid)  # if the test run itself is killed, its server must not stay behind
         yield server

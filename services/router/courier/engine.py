@@ -121,9 +121,12 @@ class Courier:
                 continue
             lane.put(job)
             self._waiting += 1
-            if lane.workers < lane.concurrency:
-                lane.workers += 1
-                self._tasks.create_task(self._work(lane))
+            self._serve(lane)
+
+    def _serve(self, lane: Lane) -> None:
+        if self._tasks is not None and lane.workers < lane.concurrency:
+            lane.workers += 1
+            self._tasks.create_task(self._work(lane))
 
     def wake(self) -> None:
         """Something became due: look now instead of at the next poll."""
@@ -155,6 +158,7 @@ class Courier:
         """Claims once; says what to wait for, and how long at most."""
         try:
             await self._refresh()
+            await self._tend_lanes()
             dues = await self._store.survey()
             self._measure(dues)
             unknown = [due.recipient_id for due in dues if due.seconds <= 0 and self._lane(due.recipient_id) is None]
@@ -174,6 +178,15 @@ class Courier:
             return bell, self._uniform(self._policy.poll, 5 * self._policy.poll)
         soonest = min((due.seconds for due in dues if due.seconds > 0), default=self._policy.poll)
         return bell, min(self._policy.poll, max(soonest, 0.001))
+
+    async def _tend_lanes(self) -> None:
+        """Lets go of what came into a lane after its breaker had opened; serves what has nobody to serve it."""
+        now = self._monotonic()
+        for lane in list(self._lanes.values()):
+            if lane.queued and lane.breaker.state(now) == "open":
+                await self._release(self._drain(lane))
+            elif lane.queued and not lane.workers:
+                self._serve(lane)
 
     def _asks(self, dues: Iterable[Due]) -> list[Ask]:
         now = self._monotonic()

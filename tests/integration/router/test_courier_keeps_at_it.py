@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.router.courier.job import Result
+from services.router.courier.job import Job, Result
 from services.router.courier.store import Ask
 from services.router.domain.classification import Verdict
 from tests.integration.router.house import SWIFT, House, adult, endpoint, minor
@@ -184,3 +184,24 @@ async def test_an_erased_subject_is_told_of_to_nobody(house: House) -> None:
         async with running(worker.courier.run):
             await until(house.deliveries, lambda seen: seen == {"mo-dss": "superseded"})
     assert receiver.requests == []
+
+
+async def test_what_was_claimed_while_the_breaker_opened_is_sent_when_the_endpoint_heals(house: House) -> None:
+    """A claim that was under way when the lane began to rest must not wait in memory with nobody to serve it."""
+    async with receiving() as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}))
+        await house.handle(worker, *[await house.report(adult()) for _ in range(3)])
+        claimed = worker.store.claim
+
+        async def claim_while_it_opens(asks: list[Ask], lease: float, ends: float) -> list[Job]:
+            jobs = await claimed(asks, lease, ends)
+            worker.store.claim = claimed  # type: ignore[method-assign]
+            breaker = worker.courier._lanes["mo-dss"].breaker
+            while breaker.state(time.monotonic()) != "open":
+                breaker.failed(time.monotonic())
+            return list(jobs)
+
+        worker.store.claim = claim_while_it_opens  # type: ignore[method-assign,assignment]
+        async with running(worker.courier.run):
+            await until(house.deliveries, lambda now: now == {"mo-dss": "confirmed"})
+    assert len(set(receiver.ids())) == 3
