@@ -83,13 +83,12 @@ def stamped(event: Event, shard: int, sequence: int) -> Event:
     return replace(event, shard=shard, sequence=sequence)
 
 
-_OPTIONAL_UUIDS = ("causation_id", "encounter_id", "key_id")
-_OPTIONAL_TEXTS = ("agency", "law_version", "policy_version", "traceparent")
-
-
-def _header_name(attribute: str) -> str:
-    # CloudEvents attribute names are lower-case letters and digits only.
-    return "ce_" + attribute.replace("_", "")
+# CloudEvents attribute names are lower-case letters and digits only.
+_OPTIONAL_UUIDS = {name: "ce_" + name.replace("_", "") for name in ("causation_id", "encounter_id", "key_id")}
+_OPTIONAL_TEXTS = {
+    name: "ce_" + name.replace("_", "") for name in ("agency", "law_version", "policy_version", "traceparent")
+}
+_OPTIONAL = _OPTIONAL_UUIDS | _OPTIONAL_TEXTS
 
 
 def sequence_headers(shard: int, sequence: int) -> Headers:
@@ -110,10 +109,10 @@ def encode_headers(event: Event) -> Headers:
     ]
     if event.subject_id is not None:
         headers.append(("ce_subject", str(event.subject_id).encode()))
-    for name in (*_OPTIONAL_UUIDS, *_OPTIONAL_TEXTS):
+    for name, header in _OPTIONAL.items():
         value = getattr(event, name)
         if value is not None:
-            headers.append((_header_name(name), str(value).encode()))
+            headers.append((header, str(value).encode()))
     if event.commitment is not None:
         headers.append(("ce_commitment", event.commitment.hex().encode()))
     headers.append(("content-type", CONTENT_TYPE.encode()))
@@ -140,11 +139,9 @@ def decode(key: bytes, headers: Headers, value: bytes) -> Event:
     try:
         body = orjson.loads(value)
         optional: dict[str, Any] = {
-            name: UUID(attributes[_header_name(name)]) for name in _OPTIONAL_UUIDS if _header_name(name) in attributes
+            name: UUID(attributes[header]) for name, header in _OPTIONAL_UUIDS.items() if header in attributes
         }
-        optional |= {
-            name: attributes[_header_name(name)] for name in _OPTIONAL_TEXTS if _header_name(name) in attributes
-        }
+        optional |= {name: attributes[header] for name, header in _OPTIONAL_TEXTS.items() if header in attributes}
         if "ce_subject" in attributes:
             optional["subject_id"] = UUID(attributes["ce_subject"])
         if "ce_commitment" in attributes:

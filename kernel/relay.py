@@ -163,6 +163,10 @@ class Relay:
         await self._bus.publish(records, connection)
 
     async def _mark(self, connection: Any, rows: Sequence[asyncpg.Record], sequences: Sequence[int]) -> None:
+        if self._bus.transactional:
+            # The log is in this very database: it cannot lose what we keep, so nothing is kept to send again.
+            await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row in rows])
+            return
         await connection.execute(
             """
             WITH gone AS (

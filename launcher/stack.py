@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,11 @@ HOST = "127.0.0.1"
 KAFKA_ADDRESS = "KAFKA_BOOTSTRAP_SERVERS"
 """Names a broker to use instead of one of our own."""
 READY_SECONDS = 120.0
+ON_THE_WAY = ("intake", "router")
+"""Services that a first notice passes: together in this process when there is no Kafka. The others, which evaluate and
+keep, run beside it and behind it, so that their work never makes a first notice wait (decision 6)."""
+BEHIND = 5
+"""Niceness of those others."""
 
 
 def assign_ports(base: int) -> dict[str, int]:
@@ -113,12 +118,11 @@ async def running(plan: Plan) -> AsyncIterator[Stack]:
         # Before the services, so that the first attempt of a notice does not find a closed door.
         await _until_answered(plan, {plan.url(program) + "/healthz" for program in PROGRAMS})
         plan.say("Starting the services")
-        if kafka is not None:
-            exits.push_async_callback(services.stop)
-            for service in catalogue.SERVICES:
-                services.start(_child_service(plan, service, dsn, kafka).run)
-        else:
-            await _services_here(plan, dsn, services, exits)
+        here = () if kafka else ON_THE_WAY
+        await _services_here(plan, here, dsn, services, exits)
+        for service in catalogue.SERVICES:
+            if service not in here:
+                services.start(_child_service(plan, service, dsn, kafka, nice=0 if kafka else BEHIND).run)
         yield Stack(plan, dsn, services, recipients)
         plan.say("Stopping")
 
@@ -131,20 +135,20 @@ async def _kafka(plan: Plan, exits: AsyncExitStack) -> str:
     return (await exits.enter_async_context(broker)).bootstrap_servers
 
 
-async def _services_here(plan: Plan, dsn: str, services: Group, exits: AsyncExitStack) -> None:
+async def _services_here(plan: Plan, names: Sequence[str], dsn: str, services: Group, exits: AsyncExitStack) -> None:
     bus = catalogue.embedded_bus(dsn)
     exits.push_async_callback(bus.close)
-    await bus.start()
     exits.push_async_callback(services.stop)
-    for service in catalogue.SERVICES:
+    for service in names:
         settings = load_settings(catalogue.settings_class(service), **plan.settings_of(service, dsn, None))
         services.start((await catalogue.build(service, settings, bus)).run)
+    catalogue.settle_memory()
 
 
-def _child_service(plan: Plan, service: str, dsn: str, kafka: str) -> Child:
+def _child_service(plan: Plan, service: str, dsn: str, kafka: str | None, *, nice: int) -> Child:
     given = {name: value for name, value in plan.settings_of(service, dsn, kafka).items() if value is not None}
     environment = {PREFIX + name.upper(): _text(value) for name, value in given.items()}
-    return Child(service, [service], log=plan.home.logs / f"{service}.log", environment=environment)
+    return Child(service, [service], log=plan.home.logs / f"{service}.log", environment=environment, nice=nice)
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Work that goes on until it is told to stop: child processes that are started again when they die, and groups."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,12 +20,16 @@ Run = Callable[[asyncio.Event], Awaitable[None]]
 class Child:
     """A command of ours in a process of its own, started again whenever it ends; its output goes to a log."""
 
-    def __init__(self, name: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str], nice: int = 0
+    ) -> None:
+        """`nice` lets other processes go first, as in nice(1)."""
         self.name = name
         self.starts = 0
         self._arguments = [sys.executable, "-m", "launcher", *arguments]
         self._log = log
         self._environment = environment
+        self._nice = nice
         self._process: LeashedProcess | None = None
 
     @property
@@ -41,6 +46,7 @@ class Child:
             self._process = process = LeashedProcess(
                 self._arguments, output=self._log, keep_output=True, environment=self._environment
             )
+            os.setpriority(os.PRIO_PROCESS, process.pid, self._nice)
             try:
                 while process.running and not stop.is_set():
                     await wait_for(stop, _LOOK_SECONDS)

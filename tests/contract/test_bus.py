@@ -255,6 +255,13 @@ async def test_a_late_commit_is_not_passed_over(new_bus: BusFactory, service: Se
 
 
 async def test_what_the_broker_lost_is_sent_again_with_the_same_bytes(new_bus: BusFactory, service: Service) -> None:
+    if new_bus().transactional:
+        # This log is in the service's own database and cannot lose what that has: nothing is kept to send again.
+        async with running(service.relay(new_bus()).run):
+            await service.say(an_event(uuid4()))
+            await until(lambda: rows(service.database, "SELECT 1 FROM outbox"), lambda left: not left)
+        assert await rows(service.database, "SELECT 1 FROM outbox_sent") == []
+        return
     key = uuid4()
     seen: list[tuple[str, int]] = []
 
