@@ -113,6 +113,7 @@ async def test_a_cluster_loses_nothing_and_doubles_nothing(
 
 
 async def survives(world: World, outage: Callable[[], None]) -> None:
+    arm(world)
     try:
         poster, hit = await storm(world, Random(SEED), ENCOUNTERS, outage)
         findings = await healed(world, poster.accepted, seconds=120)
