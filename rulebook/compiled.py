@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from rulebook.compiler import Compiler, Leaf, Tree, read_value
+from rulebook.compiler import Compiler, read_value
 from rulebook.conditions import All, Compare, Condition
 from rulebook.errors import LawError
+from rulebook.leaves import Leaf
 from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Program, ProgramVersion
+from rulebook.tables import ParameterTable
+from rulebook.trees import Tree
 from rulebook.values import Among, Value
 
 
@@ -62,10 +65,14 @@ class Link:
     """Compiles the entries of one release against its catalogue, blocks and policy."""
 
     def __init__(
-        self, facts: Mapping[str, FactSpec], blocks: Mapping[str, Condition], policy: Mapping[str, str]
+        self,
+        facts: Mapping[str, FactSpec],
+        blocks: Mapping[str, Condition],
+        policy: Mapping[str, str],
+        tables: Mapping[str, ParameterTable] | None = None,
     ) -> None:
         self._facts = facts
-        self._compiler = Compiler(facts, blocks, policy)
+        self._compiler = Compiler(facts, blocks, policy, tables)
         for name, block in blocks.items():
             self._tree(block, f"block {name}")
 

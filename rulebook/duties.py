@@ -8,10 +8,10 @@ from typing import Literal
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
 from rulebook.compiled import CompiledDuty, CompiledDutyVersion, CompiledRule
-from rulebook.compiler import Evaluation, Tree, reasons
 from rulebook.kleene import Truth
 from rulebook.loader import Law
 from rulebook.person import known_facts
+from rulebook.trees import Evaluation, Tree, reasons
 
 COUNTY_UNRESOLVED = "county_unresolved"
 RECIPIENT_UNRESOLVED = "recipient_unresolved"

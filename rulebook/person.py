@@ -1,6 +1,5 @@
 """Turns what was reported about a person into facts by catalogue id, without filling any gap."""
 
-from calendar import isleap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -8,11 +7,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from contracts.facts import Age, Circumstances, Status, SubjectFacts
-from rulebook.compiler import Evaluation, read_value
+from rulebook.compiler import read_value
+from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
 from rulebook.kleene import Truth
 from rulebook.schema import FactSpec
+from rulebook.trees import Evaluation
 from rulebook.values import FactMap, Interval, Value
 
 if TYPE_CHECKING:
@@ -153,14 +154,3 @@ def _add_age(
         since = age_on(as_of, encounter_on) if as_of > encounter_on else 0
         # Years alone do not tell the birthday: after the day of the encounter it may have passed, or not.
         known["age_years"] = age.years if as_of <= encounter_on else Interval(age.years + since, age.years + since + 1)
-
-
-def age_on(day: date, born: date) -> int:
-    """Completed years. Somebody born on 29 February completes a year on 1 March in other years."""
-    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
-
-
-def birthday(born: date, years: int) -> date:
-    """The day on which `years` are completed."""
-    year = born.year + years
-    return date(year, 3, 1) if (born.month, born.day) == (2, 29) and not isleap(year) else born.replace(year=year)

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from contracts.facts import Age, SubjectFacts
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
-from rulebook.compiler import AgeOfDateLeaf, Evaluation, Leaf, Reason, reasons
+from rulebook.dates import age_on, birthday
 from rulebook.kleene import Truth
+from rulebook.leaves import Leaf
 from rulebook.loader import Law
-from rulebook.person import age_on, birthday, known_facts, not_answered
+from rulebook.person import known_facts, not_answered
+from rulebook.trees import Evaluation, Reason, reasons
 
 Answer = Literal["eligible", "potentially_eligible", "not_eligible"]
 Supply = Literal["available", "unknown", "not_available", "not_limited"]
@@ -235,9 +237,7 @@ def _next_change(
                     continue
             leaves.update((leaf.index, leaf) for leaf in version.leaves)
     for leaf in leaves.values():
-        dated = on.facts.get(leaf.fact)
-        if isinstance(leaf, AgeOfDateLeaf) and isinstance(dated, date):
-            days.add(leaf.last_day(dated) + timedelta(days=1))
+        days.update(leaf.changes(on.facts, on.as_of))
     if "age_years" in on.facts and age is not None:
         days |= set(_age_changes(age, on, encounter_on, leaves.values()))
     return min((day for day in days if day > on.as_of), default=None)
