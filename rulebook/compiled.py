@@ -1,12 +1,12 @@
 """Law entries with their conditions compiled: what the deciding functions read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from rulebook.compiler import Compiler, read_value
-from rulebook.conditions import All, Compare, Condition
+from rulebook.conditions import All, Compare, Condition, Use
 from rulebook.errors import LawError
 from rulebook.leaves import Leaf
 from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Program, ProgramVersion
@@ -19,6 +19,7 @@ from rulebook.values import Among, Value
 class CompiledDerivation:
     when: Tree
     then: tuple[tuple[str, Value], ...]
+    presumption: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,24 @@ class CompiledProgramVersion:
     """The person's own conditions, the least victim status among them."""
     supply: Tree
     leaves: tuple[Leaf, ...]
+    other_reading: Tree | None = None
+    """The conditions as the other side of a dispute reads them."""
+
+    def trees(self) -> Iterator[Tree]:
+        yield self.when
+        yield self.supply
+        if self.other_reading is not None:
+            yield self.other_reading
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledProgram:
     spec: Program
     versions: tuple[CompiledProgramVersion, ...]
+
+    def trees(self) -> Iterator[Tree]:
+        for version in self.versions:
+            yield from version.trees()
 
     def version_on(self, day: date) -> CompiledProgramVersion | None:
         return next((version for version in self.versions if version.spec.effective.holds(day)), None)
@@ -79,7 +92,7 @@ class Link:
     def derivation(self, spec: Derivation) -> CompiledDerivation:
         where = f"derivation of {', '.join(spec.then)}"
         then = tuple((fact, self._value(fact, raw, where)) for fact, raw in spec.then.items())
-        return CompiledDerivation(self._tree(spec.when, where), then)
+        return CompiledDerivation(self._tree(spec.when, where), then, spec.presumption)
 
     def duty(self, spec: Duty, file: str) -> CompiledDuty:
         where = f"{file}, duty {spec.id}"
@@ -113,7 +126,12 @@ class Link:
                 raise LawError(f"{where}: {fact} is about the person; move it from `supply` to `when`")
         supply = All(all=tuple(Compare.model_validate({"fact": fact, "is": True}) for fact in version.supply))
         leaves = {leaf.index: leaf for leaf in when.leaves()}
-        return CompiledProgramVersion(version, when, self._tree(supply, where), tuple(leaves.values()))
+        other = None
+        if version.dispute is not None:
+            reading: Condition = Use(use=version.dispute.other_reading)
+            other = self._tree(All(all=(*conditions[:-1], reading)), where)
+            leaves |= {leaf.index: leaf for leaf in other.leaves()}
+        return CompiledProgramVersion(version, when, self._tree(supply, where), tuple(leaves.values()), other)
 
     def _rule(self, spec: DutyRule, where: str) -> CompiledRule:
         always = All(all=())

@@ -11,9 +11,8 @@ from rulebook.compiler import read_value
 from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
-from rulebook.kleene import Truth
+from rulebook.generated import engine
 from rulebook.schema import FactSpec
-from rulebook.trees import Evaluation
 from rulebook.values import FactMap, Interval, Value
 
 if TYPE_CHECKING:
@@ -48,9 +47,15 @@ def reported_fields(catalogue: Mapping[str, FactSpec]) -> tuple[ReportedField, .
 
 
 def known_facts(
-    facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date, review_expired: bool = False
+    facts: SubjectFacts,
+    law: "Law",
+    *,
+    encounter_on: date,
+    as_of: date,
+    review_expired: bool = False,
+    presume: bool = True,
 ) -> FactMap:
-    """What is known of the person on the day `as_of`, derivations of the law included.
+    """What is known of the person on the day `as_of`, derivations of the law included; its presumptions if wanted.
 
     A fact that nobody reported, that was refused, or that does not fit its type, is absent.
     """
@@ -66,12 +71,8 @@ def known_facts(
     residence = facts.circumstances.residence_county_fips if facts.circumstances else None
     if residence is not None:
         known["state_of_residence"] = law.state_of(residence) or "other"
-    for derivation in law.derivations:
-        if all(fact in known for fact, _ in derivation.then):
-            continue
-        if derivation.when.truth(Evaluation(known, as_of)) is Truth.TRUE:
-            for fact, value in derivation.then:
-                known.setdefault(fact, value)
+    rules = engine(law)
+    (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from contracts.facts import Age, SubjectFacts
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
 from rulebook.dates import age_on, birthday
+from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
 from rulebook.loader import Law
@@ -110,19 +111,19 @@ def determine(
 
     Pure; all times aware. Raises LawError for a jurisdiction that the law does not hold.
     """
-    applicable = law.applies_in(jurisdiction)
+    plan = engine(law).plan(jurisdiction)
     day = law.local_date(jurisdiction, as_of)
     encounter_on = law.local_date(jurisdiction, encounter_at)
-    on = Evaluation(known_facts(facts, law, encounter_on=encounter_on, as_of=day), day)
-    programs = [program for program in law.programs if program.spec.jurisdiction in applicable]
-    answers = sorted((_answer(program, on, law) for program in programs), key=lambda answer: answer.program_id)
+    known = known_facts(facts, law, encounter_on=encounter_on, as_of=day)
+    on = Evaluation(known, day, plan.of_programs(known, day))
+    answers = [_answer(program, on, law) for program in plan.programs]
     return Determination(
         as_of=day,
         law_version=law.version,
         law_digest=law.digest,
         programs=tuple(answers),
         not_answered=not_answered(facts),
-        next_change_on=_next_change(programs, on, law, facts.age, encounter_on),
+        next_change_on=_next_change(plan.programs, on, law, facts.age, encounter_on),
     )
 
 
@@ -223,7 +224,7 @@ def _program_answer(
 
 
 def _next_change(
-    programs: list[CompiledProgram], on: Evaluation, law: Law, age: Age | None, encounter_on: date
+    programs: tuple[CompiledProgram, ...], on: Evaluation, law: Law, age: Age | None, encounter_on: date
 ) -> date | None:
     """The first later day that may change an answer. May be early, and then the answers stay; is never late."""
     leaves: dict[int, Leaf] = {leaf.index: leaf for item in law.derivations for leaf in item.when.leaves()}
