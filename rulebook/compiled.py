@@ -6,10 +6,10 @@ from datetime import date
 from typing import Any
 
 from rulebook.compiler import Compiler, read_value
-from rulebook.conditions import All, Compare, Condition, Use
+from rulebook.conditions import All, AnyOf, Compare, Condition, Not, Use
 from rulebook.errors import LawError
 from rulebook.leaves import Leaf
-from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Program, ProgramVersion
+from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Period, Program, ProgramVersion
 from rulebook.tables import ParameterTable
 from rulebook.trees import Tree
 from rulebook.values import Among, Value
@@ -65,10 +65,16 @@ class CompiledProgramVersion:
 class CompiledProgram:
     spec: Program
     versions: tuple[CompiledProgramVersion, ...]
+    yes: Tree | None = None
+    """With a version key: certainly true when the version that the key chooses says so, or when all of them do."""
+    no: Tree | None = None
 
     def trees(self) -> Iterator[Tree]:
         for version in self.versions:
             yield from version.trees()
+        if self.yes is not None and self.no is not None:
+            yield self.yes
+            yield self.no
 
     def version_on(self, day: date) -> CompiledProgramVersion | None:
         return next((version for version in self.versions if version.spec.effective.holds(day)), None)
@@ -111,12 +117,29 @@ class Link:
         for fact in spec.common_unknowns:
             self._spec(fact, where)
         versions = tuple(self._program_version(spec, version, where) for version in spec.versions)
-        return CompiledProgram(spec, versions)
+        if spec.version_key is None:
+            return CompiledProgram(spec, versions)
+        return CompiledProgram(spec, versions, *self._by_key(spec, spec.version_key, where))
+
+    def _by_key(self, spec: Program, key: str, where: str) -> tuple[Tree, Tree]:
+        readings = [All(all=self._own(spec, version)) for version in spec.versions]
+        chosen = [
+            (All(all=tuple(_within(key, version.effective))), reading)
+            for version, reading in zip(spec.versions, readings, strict=True)
+        ]
+        denied = tuple(_not(reading) for reading in readings)
+        yes = AnyOf(any=(*(All(all=pair) for pair in chosen), All(all=tuple(readings))))
+        no = AnyOf(any=(*(All(all=(of, _not(when))) for of, when in chosen), All(all=denied)))
+        return self._tree(yes, where), self._tree(no, where)
+
+    def _own(self, spec: Program, version: ProgramVersion) -> tuple[Condition, ...]:
+        """The person's own conditions, the least victim status among them and the version's `when` last."""
+        if spec.victim_status_min == "none":
+            return (version.when,)
+        return Compare(fact="victim_status", gte=spec.victim_status_min), version.when
 
     def _program_version(self, spec: Program, version: ProgramVersion, where: str) -> CompiledProgramVersion:
-        conditions: tuple[Condition, ...] = (version.when,)
-        if spec.victim_status_min != "none":
-            conditions = (Compare(fact="victim_status", gte=spec.victim_status_min), version.when)
+        conditions = self._own(spec, version)
         when = self._tree(All(all=conditions), where)
         for leaf in when.leaves():
             if self._facts[leaf.fact].group == "supply":
@@ -158,3 +181,13 @@ class Link:
         except ValueError as error:
             raise LawError(f"{where}: {fact}: {error}") from None
         return value
+
+
+def _within(key: str, period: Period) -> Iterator[Condition]:
+    yield Compare(fact=key, gte=period.from_)
+    if period.until is not None:
+        yield Compare(fact=key, lt=period.until)
+
+
+def _not(condition: Condition) -> Condition:
+    return Not.model_validate({"not": condition})

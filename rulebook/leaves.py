@@ -29,7 +29,7 @@ class Leaf(Tree):
     ) -> None:
         super().__init__(index)
         self.fact = fact
-        self.facts = (fact,) if also is None else (fact, also)
+        self.facts: tuple[str, ...] = (fact,) if also is None else (fact, also)
         """What it depends on: its fact, and a second one for an age on a day or a table by size."""
         self.spec = spec
         self.operator = operator

@@ -53,7 +53,7 @@ def size_bounds(size: Value | None) -> tuple[int, int | None]:
     """A household has one person at least; with no size known there is no greatest."""
     if isinstance(size, Interval):
         low = size.low if isinstance(size.low, int) else 1
-        return max(low, 1), size.high if isinstance(size.high, int) else None
+        return max(low, 1), max(size.high, 1) if isinstance(size.high, int) else None
     if isinstance(size, int):
         return max(size, 1), max(size, 1)
     return 1, None

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from contracts.facts import SubjectFacts
-from rulebook.loader import Law
 from rulebook.dates import age_on, birthday
+from rulebook.loader import Law
 from rulebook.person import fact_problems, known_facts
 from rulebook.values import Among, FactMap, Interval
 
