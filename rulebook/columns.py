@@ -307,8 +307,8 @@ def _filled(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSp
 
 
 def _asked(program: CompiledProgram, as_of: date) -> Iterator[Tree]:
-    if program.yes is not None and program.no is not None:
-        yield from (program.yes, program.no)
+    if program.by_key is not None:
+        yield from (program.by_key.yes, program.by_key.no)
     else:
         version = program.version_on(as_of)
         if version is not None:
@@ -316,10 +316,10 @@ def _asked(program: CompiledProgram, as_of: date) -> Iterator[Tree]:
 
 
 def _program(program: CompiledProgram, columns: Columns, truths: Mapping[int, Codes], as_of: date) -> Codes:
-    if program.yes is None or program.no is None:
+    if program.by_key is None:
         version = program.version_on(as_of)
         return np.full(columns.rows, Truth.FALSE, np.uint8) if version is None else truths[version.when.index]
-    surely, surely_not = truths[program.yes.index] == Truth.TRUE, truths[program.no.index] == Truth.TRUE
+    surely, surely_not = truths[program.by_key.yes.index] == Truth.TRUE, truths[program.by_key.no.index] == Truth.TRUE
     low, high = _bounds(columns, program.spec.version_key or "")
     first, last = program.versions[0].spec.effective.from_, program.versions[-1].spec.effective.until
     outside = low < first.toordinal()

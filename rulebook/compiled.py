@@ -9,6 +9,7 @@ from rulebook.compiler import Compiler, read_value
 from rulebook.conditions import All, AnyOf, Compare, Condition, Not, Use
 from rulebook.errors import LawError
 from rulebook.leaves import Leaf
+from rulebook.missing import Gaps
 from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Period, Program, ProgramVersion
 from rulebook.tables import ParameterTable
 from rulebook.trees import Tree
@@ -51,6 +52,7 @@ class CompiledProgramVersion:
     """The person's own conditions, the least victim status among them."""
     supply: Tree
     leaves: tuple[Leaf, ...]
+    gaps: Gaps
     other_reading: Tree | None = None
     """The conditions as the other side of a dispute reads them."""
 
@@ -62,22 +64,48 @@ class CompiledProgramVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class ByKey:
+    """A program whose version a fact chooses, while that fact is not known."""
+
+    yes: Tree
+    """Certainly true when the version that the key chooses says so, or when all of them do."""
+    no: Tree
+    gaps: Gaps
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledProgram:
     spec: Program
     versions: tuple[CompiledProgramVersion, ...]
-    yes: Tree | None = None
-    """With a version key: certainly true when the version that the key chooses says so, or when all of them do."""
-    no: Tree | None = None
+    by_key: ByKey | None = None
 
     def trees(self) -> Iterator[Tree]:
         for version in self.versions:
             yield from version.trees()
-        if self.yes is not None and self.no is not None:
-            yield self.yes
-            yield self.no
+        if self.by_key is not None:
+            yield self.by_key.yes
+            yield self.by_key.no
 
-    def version_on(self, day: date) -> CompiledProgramVersion | None:
-        return next((version for version in self.versions if version.spec.effective.holds(day)), None)
+    def known(self, known_at: date | None, released: date) -> tuple[CompiledProgramVersion, ...]:
+        """The versions that were known on a day; one that does not say was known from the release on."""
+        if known_at is None:
+            return self.versions
+        return tuple(version for version in self.versions if (version.spec.known_from or released) <= known_at)
+
+    def version_on(
+        self, day: date, among: tuple[CompiledProgramVersion, ...] | None = None
+    ) -> CompiledProgramVersion | None:
+        """The version in force on a day, among those known: an end that only an unknown successor set is no end."""
+        known = self.versions if among is None else among
+        for position in range(len(self.versions) - 1, -1, -1):
+            version = self.versions[position]
+            period = version.spec.effective
+            if version not in known or day < period.from_:
+                continue
+            replaced = self.versions[position + 1 : position + 2]
+            ends = not replaced or replaced[0] in known
+            return version if period.until is None or day < period.until or not ends else None
+        return None
 
 
 class Link:
@@ -119,9 +147,9 @@ class Link:
         versions = tuple(self._program_version(spec, version, where) for version in spec.versions)
         if spec.version_key is None:
             return CompiledProgram(spec, versions)
-        return CompiledProgram(spec, versions, *self._by_key(spec, spec.version_key, where))
+        return CompiledProgram(spec, versions, self._by_key(spec, spec.version_key, where, versions))
 
-    def _by_key(self, spec: Program, key: str, where: str) -> tuple[Tree, Tree]:
+    def _by_key(self, spec: Program, key: str, where: str, versions: tuple[CompiledProgramVersion, ...]) -> ByKey:
         readings = [All(all=self._own(spec, version)) for version in spec.versions]
         chosen = [
             (All(all=tuple(_within(key, version.effective))), reading)
@@ -130,7 +158,9 @@ class Link:
         denied = tuple(_not(reading) for reading in readings)
         yes = AnyOf(any=(*(All(all=pair) for pair in chosen), All(all=tuple(readings))))
         no = AnyOf(any=(*(All(all=(of, _not(when))) for of, when in chosen), All(all=denied)))
-        return self._tree(yes, where), self._tree(no, where)
+        yes_tree, no_tree = self._tree(yes, where), self._tree(no, where)
+        why = tuple(version.when for version in versions)
+        return ByKey(yes_tree, no_tree, Gaps(yes_tree, self._facts, no=no_tree, why=why))
 
     def _own(self, spec: Program, version: ProgramVersion) -> tuple[Condition, ...]:
         """The person's own conditions, the least victim status among them and the version's `when` last."""
@@ -154,7 +184,10 @@ class Link:
             reading: Condition = Use(use=version.dispute.other_reading)
             other = self._tree(All(all=(*conditions[:-1], reading)), where)
             leaves |= {leaf.index: leaf for leaf in other.leaves()}
-        return CompiledProgramVersion(version, when, self._tree(supply, where), tuple(leaves.values()), other)
+        gaps = Gaps(when, self._facts, why=(when,) if other is None else (when, other))
+        return CompiledProgramVersion(
+            version, when, self._tree(supply, where), tuple(leaves.values()), gaps, other_reading=other
+        )
 
     def _rule(self, spec: DutyRule, where: str) -> CompiledRule:
         always = All(all=())

@@ -161,6 +161,8 @@ class Plan:
     """The jurisdiction's own first."""
     of_programs: Evaluate
     of_duties: Evaluate
+    dated: dict[date, Any] = field(default_factory=dict)
+    """What may change by itself after a day, kept by `rulebook.changes`."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ have to be in, so that one fact never has to hold two values at once. A comparis
 fact's day, a table by household) is taken to be able to come out either way when both are known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, itemgetter, or_
@@ -58,33 +58,50 @@ NOTHING_MISSING = Missing()
 
 
 class Gaps:
-    """Looks for the gaps of one answer: `yes` and `no` are conditions that make it so when they are certainly true.
+    """Explains one answer: what decided it, what is missing, what would change it.
 
-    For most rules `no` is None: what is not yes is no.
+    `yes` and `no` are conditions that make the answer so when they are certainly true; without a `no`, what is not yes
+    is no. `why` are the conditions in which its reasons are looked for, `yes` unless said otherwise.
+
+    All of it hangs on the truths of the leaves alone, so that persons of whom the same is known share one search.
     """
 
-    def __init__(self, yes: Tree, no: Tree | None, catalogue: Mapping[str, FactSpec]) -> None:
+    def __init__(
+        self, yes: Tree, catalogue: Mapping[str, FactSpec], no: Tree | None = None, why: tuple[Tree, ...] = ()
+    ) -> None:
         self._yes = yes
         self._no = no
-        trees = (yes,) if no is None else (yes, no)
+        self._why = why or (yes,)
+        trees = (yes, *self._why) if no is None else (yes, no, *self._why)
         self._leaves = sorted({leaf.index: leaf for tree in trees for leaf in tree.leaves()}.items())
         self._facts = sorted({fact for _, leaf in self._leaves for fact in leaf.facts})
-        self._asked = {fact: catalogue[fact].ask or fact for fact in self._facts}
-        self._names = sorted(set(self._asked.values()))
-        self._bits = {fact: 1 << self._names.index(asked) for fact, asked in self._asked.items()}
-        indices = [index for index, _ in self._leaves]
-        self._pattern = itemgetter(*indices) if indices else lambda _: ()
+        asked = {fact: catalogue[fact].ask or fact for fact in self._facts}
+        self._names = sorted(set(asked.values()))
+        self._bits = {fact: 1 << self._names.index(name) for fact, name in asked.items()}
+        self._joint_facts = tuple(fact for _, leaf in self._leaves if len(leaf.facts) > 1 for fact in leaf.facts)
         self._by_day = any(type(leaf) is not Leaf for _, leaf in self._leaves)
+        indices = [index for index, _ in self._leaves]
+        self._pattern: Callable[[Mapping[int, Truth]], Any] = itemgetter(*indices) if indices else _no_leaves
+        self._deciding: dict[Any, tuple[Leaf, ...]] = {}
         self._answers: dict[Any, Missing] = {}
         self._changes: dict[Any, Sets] = {}
 
+    def deciding(self, on: Evaluation) -> tuple[Leaf, ...]:
+        """The leaves that made the answer what it is, in an order that does not depend on how they were written."""
+        key = self._pattern(on.truths)
+        found = self._deciding.get(key)
+        if found is None:
+            _make_room(self._deciding)
+            leaves = {leaf.index: leaf for tree in self._why for leaf in tree.deciding(on)}
+            found = self._deciding[key] = tuple(sorted(leaves.values(), key=lambda leaf: leaf.sort_key))
+        return found
+
     def missing(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Missing:
-        """For an evaluation in which every leaf has its truth; `partly` are its facts that are known in part."""
-        key = self._key(on, partly)
+        """What to ask for while the answer is open; `partly` are the facts of which something, not all, is known."""
+        key = self._pattern(on.truths), *self._beyond_leaves(on, partly)
         found = self._answers.get(key)
         if found is None:
-            if len(self._answers) >= _KEPT:
-                self._answers.clear()
+            _make_room(self._answers)
             found = self._answers[key] = self._missing(on)
         return found
 
@@ -93,16 +110,17 @@ class Gaps:
         key = self._pattern(on.truths)
         found = self._changes.get(key)
         if found is None:
-            if len(self._changes) >= _KEPT:
-                self._changes.clear()
-            ways = _Change(on, self._bits).ways(self._yes, Truth.TRUE)
+            _make_room(self._changes)
+            change = _Change(on, self._bits)
+            ways = change.ways(self._yes, Truth.TRUE) if self._no is None else change.ways(self._no, Truth.FALSE)
             found = self._changes[key] = self._named(facts for facts, _ in ways)
         return found
 
-    def _key(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Any:
-        known_in_part = tuple((fact, partly[fact]) for fact in self._facts if fact in partly) if partly else ()
-        two = tuple(on.facts.get(fact) for _, leaf in self._leaves if len(leaf.facts) > 1 for fact in leaf.facts)
-        return self._pattern(on.truths), known_in_part, two, on.as_of if self._by_day else None
+    def _beyond_leaves(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> tuple[Any, ...]:
+        """What, besides the truths of the leaves, the values that a fact can still take depend on."""
+        in_part = tuple((fact, partly[fact]) for fact in self._facts if fact in partly) if partly else ()
+        joint = tuple(on.facts.get(fact) for fact in self._joint_facts)
+        return in_part, joint, on.as_of if self._by_day else None
 
     def _missing(self, on: Evaluation) -> Missing:
         search = _Search(on, *self._open_leaves(on))
@@ -172,6 +190,15 @@ class Gaps:
 
 
 _Leaves = dict[int, tuple[list[_Way], list[_Way]]]
+
+
+def _no_leaves(_: Mapping[int, Truth]) -> None:
+    """The pattern of a condition that asks for nothing."""
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _KEPT:
+        kept.clear()
 
 
 class _Search:

@@ -1,11 +1,12 @@
 """Compiled conditions and the walker, the plain evaluator that the generated one and the one in columns must equal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not
+from rulebook.knowledge import DERIVED, Provenance
 from rulebook.values import FactMap
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Reason:
     threshold: Any
     value: Any
     holds: bool | None
+    source: Provenance | None = None
 
     def __str__(self) -> str:
         outcome = {True: "holds", False: "does not hold", None: "is not known"}[self.holds]
@@ -35,13 +37,15 @@ class Evaluation:
     `truths` may come evaluated from `rulebook.generated`; the walker fills what is absent.
     """
 
-    __slots__ = ("as_of", "facts", "reasons", "truths")
+    __slots__ = ("as_of", "facts", "reasons", "sources", "truths")
 
     def __init__(self, facts: FactMap, as_of: date, truths: dict[int, Truth] | None = None) -> None:
         self.facts = facts
         self.as_of = as_of
         self.truths: dict[int, Truth] = {} if truths is None else truths
         self.reasons: dict[int, Reason] = {}
+        self.sources: Mapping[str, Provenance] | None = None
+        """Where each reported fact comes from, if anybody kept it: one that is not there was derived."""
 
 
 class Tree:
@@ -118,17 +122,17 @@ class AtLeastTree(Tree):
 def reasons(trees: Iterable[Tree], on: Evaluation) -> tuple[Reason, ...]:
     """Why the conditions are what they are, in an order that does not depend on how they were written."""
     found = {leaf.index: leaf for tree in trees for leaf in tree.deciding(on)}
-    ordered = sorted(found.values(), key=_sort_key)
-    return tuple(_reason(leaf, on) for leaf in ordered)
+    return tuple(reason(leaf, on) for leaf in sorted(found.values(), key=lambda leaf: leaf.sort_key))
 
 
-def _sort_key(leaf: "Leaf") -> tuple[str, str, str]:
-    return leaf.sort_key
-
-
-def _reason(leaf: "Leaf", on: Evaluation) -> Reason:
+def reason(leaf: "Leaf", on: Evaluation) -> Reason:
+    """What a comparison came to."""
     known = on.reasons.get(leaf.index)
     if known is None:
         shown = leaf.shown_value(on.facts)
-        known = on.reasons[leaf.index] = Reason(leaf.fact, leaf.operator, leaf.shown, shown, _HOLDS[leaf.truth(on)])
+        source = None
+        if shown is not None and on.sources is not None:
+            source = on.sources.get(leaf.fact, DERIVED)
+        known = Reason(leaf.fact, leaf.operator, leaf.shown, shown, _HOLDS[leaf.truth(on)], source)
+        on.reasons[leaf.index] = known
     return known

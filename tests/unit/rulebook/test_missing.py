@@ -20,7 +20,7 @@ def missing(condition: Any, known: FactMap) -> tuple[Missing, Tree]:
     tree = compiled(condition)
     on = Evaluation(known, DAY, generate([tree])(known, DAY))
     partly = {fact: value for fact, value in known.items() if isinstance(value, (Interval, Among))}
-    return Gaps(tree, None, FACTS).missing(on, partly), tree
+    return Gaps(tree, FACTS).missing(on, partly), tree
 
 
 def by_trying(tree: Tree, known: FactMap, answers: set[Truth]) -> set[tuple[str, ...]]:
