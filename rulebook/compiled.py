@@ -96,15 +96,14 @@ class CompiledProgram:
         self, day: date, among: tuple[CompiledProgramVersion, ...] | None = None
     ) -> CompiledProgramVersion | None:
         """The version in force on a day, among those known: an end that only an unknown successor set is no end."""
-        known = self.versions if among is None else among
-        for position in range(len(self.versions) - 1, -1, -1):
-            version = self.versions[position]
+        if among is None or len(among) == len(self.versions):
+            return next((version for version in self.versions if version.spec.effective.holds(day)), None)
+        known = {id(version) for version in among}
+        for version, successor in zip(reversed(self.versions), (None, *reversed(self.versions)), strict=False):
             period = version.spec.effective
-            if version not in known or day < period.from_:
-                continue
-            replaced = self.versions[position + 1 : position + 2]
-            ends = not replaced or replaced[0] in known
-            return version if period.until is None or day < period.until or not ends else None
+            if id(version) in known and period.from_ <= day:
+                ends = successor is None or id(successor) in known
+                return version if period.until is None or day < period.until or not ends else None
         return None
 
 

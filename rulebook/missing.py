@@ -82,6 +82,7 @@ class Gaps:
         self._by_day = any(type(leaf) is not Leaf for _, leaf in self._leaves)
         indices = [index for index, _ in self._leaves]
         self._pattern: Callable[[Mapping[int, Truth]], Any] = itemgetter(*indices) if indices else _no_leaves
+        self._cells: dict[Any, tuple[int, list[int]]] = {}
         self._deciding: dict[Any, tuple[Leaf, ...]] = {}
         self._answers: dict[Any, Missing] = {}
         self._changes: dict[Any, Sets] = {}
@@ -158,18 +159,34 @@ class Gaps:
         start = 0
         for fact, leaves in alone.items():
             bit = self._bits[fact]
-            possible = cells(leaves, on.facts.get(fact), on.as_of)
-            whole = ((1 << len(possible)) - 1) << start
+            count, true_in = self._cells_of(leaves, on)
+            whole = ((1 << count) - 1) << start
             ranges.setdefault(bit, []).append(whole)
-            for position, leaf in enumerate(leaves):
-                true = sum(1 << start + number for number, cell in enumerate(possible) if cell[position])
+            for leaf, cells_where_true in zip(leaves, true_in, strict=True):
+                true = cells_where_true << start
                 false = whole & ~true
                 found[leaf.index] = (
                     [(bit, ~whole | true)] if true else [],
                     [(bit, ~whole | false)] if false else [],
                 )
-            start += len(possible)
+            start += count
         return found, ranges
+
+    def _cells_of(self, leaves: list[Leaf], on: Evaluation) -> tuple[int, list[int]]:
+        """How many cells a fact can be in, and for each leaf on it the bits of those in which it holds."""
+        value = on.facts.get(leaves[0].fact)
+        dated = any(type(leaf) is not Leaf for leaf in leaves)
+        key = tuple([leaf.index for leaf in leaves]), value, on.as_of if dated else None
+        kept = self._cells.get(key)
+        if kept is None:
+            _make_room(self._cells)
+            possible = cells(leaves, value, on.as_of)
+            true_in = [
+                sum(1 << number for number, cell in enumerate(possible) if cell[position])
+                for position in range(len(leaves))
+            ]
+            kept = self._cells[key] = len(possible), true_in
+        return kept
 
     def _joint(self, leaf: Leaf, on: Evaluation) -> tuple[list[_Way], list[_Way]]:
         wanted = [fact for fact in leaf.facts if isinstance(on.facts.get(fact), (Interval, Among, type(None)))]
