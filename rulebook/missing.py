@@ -29,6 +29,9 @@ MOST = 8
 _KEPT = 512
 """Patterns of a condition whose answer is kept: persons of whom the same is known are asked the same."""
 
+_WORTH_SORTING = 6
+"""So few ways are cheaper to carry on than to compare."""
+
 Sets = tuple[tuple[str, ...], ...]
 _Way = tuple[int, int]
 """Bits of facts, and bits of cells in which those facts have to be."""
@@ -241,18 +244,25 @@ class _Search:
         if isinstance(tree, Leaf):
             return self._leaf(tree, wanted)
         of_children, count = demand(tree, wanted)
+        if count == 1:
+            return _minimal([way for child in tree.children for way in self.ways(child, of_children)])
         # chosen[n]: ways to have n of the children so far as they are wanted.
         chosen: list[list[_Way]] = [_NOTHING] + [[] for _ in range(count)]
-        for child in tree.children:
+        for seen, child in enumerate(tree.children, 1):
             child_ways = self.ways(child, of_children)
             if child_ways:
-                for n in range(count, 0, -1):
+                left = len(tree.children) - seen
+                for n in range(min(count, seen), max(count - left, 1) - 1, -1):
                     chosen[n] = _minimal(chosen[n] + self._both(chosen[n - 1], child_ways))
+            elif len(tree.children) == count:
+                return []
         return chosen[count]
 
     def _both(self, some: list[_Way], others: list[_Way]) -> list[_Way]:
         if others is _NOTHING:
             return some
+        if some is _NOTHING:
+            return others
         found = []
         for facts, where in some:
             for more, elsewhere in others:
@@ -335,7 +345,7 @@ def demand(tree: Tree, wanted: Truth) -> tuple[Truth, int]:
 
 def _minimal(ways: list[_Way]) -> list[_Way]:
     """Without those that another one covers: with fewer facts, or more freely."""
-    if len(ways) < 2:
+    if len(ways) < _WORTH_SORTING:
         return ways
     kept: list[_Way] = []
     for facts, where in sorted(set(ways), key=_size):
