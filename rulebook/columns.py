@@ -319,14 +319,8 @@ def _program(program: CompiledProgram, columns: Columns, truths: Mapping[int, Co
     if program.by_key is None:
         version = program.version_on(as_of)
         return np.full(columns.rows, Truth.FALSE, np.uint8) if version is None else truths[version.when.index]
-    surely, surely_not = truths[program.by_key.yes.index] == Truth.TRUE, truths[program.by_key.no.index] == Truth.TRUE
-    low, high = _bounds(columns, program.spec.version_key or "")
-    first, last = program.versions[0].spec.effective.from_, program.versions[-1].spec.effective.until
-    outside = low < first.toordinal()
-    if last is not None:
-        outside |= low >= last.toordinal()
-    settled = ~(outside & (low == high))
-    return _code(~surely_not | ~settled, surely & settled)
+    surely_not = truths[program.by_key.no.index] == Truth.TRUE
+    return _code(~surely_not, truths[program.by_key.yes.index] == Truth.TRUE)
 
 
 def _rule(duty: CompiledDuty, columns: Columns, law: "Law", on: date) -> NDArray[np.int8]:

@@ -107,19 +107,15 @@ def verdicts(facts: FactMap, plan: Plan, as_of: date) -> dict[str, Answer]:
     truths = plan.of_programs(facts, as_of)
     found: dict[str, Answer] = {}
     for program in plan.programs:
-        truth = _verdict(program, truths, facts, as_of)
+        truth = _verdict(program, truths, as_of)
         found[program.spec.id] = _ANSWERS[truth]
     return found
 
 
-def _verdict(program: CompiledProgram, truths: Mapping[int, Truth], facts: FactMap, as_of: date) -> Truth:
+def _verdict(program: CompiledProgram, truths: Mapping[int, Truth], as_of: date) -> Truth:
     if program.by_key is None:
         version = program.version_on(as_of)
         return Truth.FALSE if version is None else truths[version.when.index]
-    chosen_on = facts.get(program.spec.version_key or "")
-    if isinstance(chosen_on, date):
-        version = program.version_on(chosen_on)
-        return Truth.UNKNOWN if version is None else truths[version.when.index]
     if truths[program.by_key.yes.index] == Truth.TRUE:
         return Truth.TRUE
     return Truth.FALSE if truths[program.by_key.no.index] == Truth.TRUE else Truth.UNKNOWN
@@ -144,9 +140,13 @@ class _View:
         if not isinstance(day, date):
             return self._by_key(program, known)
         version = program.version_on(day, known)
-        if version is None:
+        if version is None and key is not None:
             # The law of a day that a fact names is not held here: our ignorance, and not the person's fault.
-            return self._not_in_force(program, "not_eligible" if key is None else "potentially_eligible", _NOT_IN_FORCE)
+            if _verdict(program, self._on.truths, self._on.as_of) != Truth.UNKNOWN:
+                return self._by_key(program, known)
+            return self._not_in_force(program, "potentially_eligible", _NOT_IN_FORCE)
+        if version is None:
+            return self._not_in_force(program, "not_eligible", _NOT_IN_FORCE)
         truth = version.when.truth(self._on)
         disputed = self._disputed(version, truth)
         return self._told(program, (version,), truth, version.gaps, disputed=disputed)
@@ -155,11 +155,7 @@ class _View:
         # Which version applies is itself not known: an answer is settled only if all of them give it.
         by_key = program.by_key
         assert by_key is not None, "only a version key leaves the version open"
-        truth = Truth.UNKNOWN
-        if by_key.yes.truth(self._on) == Truth.TRUE:
-            truth = Truth.TRUE
-        elif by_key.no.truth(self._on) == Truth.TRUE:
-            truth = Truth.FALSE
+        truth = _verdict(program, self._on.truths, self._on.as_of)
         return self._told(program, known, truth, by_key.gaps, also_missing=program.spec.version_key)
 
     def _disputed(self, version: CompiledProgramVersion, truth: Truth) -> Disputed | None:
