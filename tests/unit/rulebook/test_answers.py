@@ -1,6 +1,6 @@
 """What an answer carries: what is missing, the next question, both readings, presumptions apart, time, provenance."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +251,22 @@ def test_a_version_applies_to_what_was_known_only_from_the_day_it_became_known(t
     assert {(a.outcome, a.note) for a in before} == {
         ("potentially_eligible", "no version of this rule was known on that day")
     }
+
+
+def test_a_day_whose_law_is_not_held_leaves_open_what_its_versions_do_not_agree_on(law: Law) -> None:
+    first = min(v.spec.effective.from_ for p in law.programs if p.spec.id == "rca" for v in p.versions)
+    later = first + timedelta(days=200)
+    early: FactMap = {
+        "hhs_letter_date": first - timedelta(days=1),
+        "hhs_certification_letter": True,
+        "victim_status": "confirmed",
+        "tanf_or_ssi_eligible": False,
+    }
+    answer = next(a for a in evaluate(early, law, jurisdiction="MO", as_of=later) if a.program_id == "rca")
+    assert (answer.outcome, answer.version_from) == ("potentially_eligible", None)
+    assert answer.note == "no version of this rule was in force on that day"
+    assert outcomes(law, {**early, "tanf_or_ssi_eligible": True}, later)["rca"] == "not_eligible"
+    assert outcomes(law, {"tanf_or_ssi_eligible": True}, later)["rca"] == "not_eligible"
 
 
 # -- hashes and provenance --

@@ -1,6 +1,7 @@
 """The day that is announced for the next change is never too late: before it, no answer changes by itself."""
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from rulebook.loader import LAW, load_law
 from rulebook.programs import Determination, determine
 from rulebook.trees import Evaluation
 from rulebook.values import FactMap
+from tests.unit.rulebook.builders import release_copy
 from tests.unit.rulebook.conditions import DAY, JOINT, KNOWN, SINGLE, compiled, conditions
 
 _LAW = load_law(LAW)
@@ -106,6 +108,22 @@ def test_the_announced_day_is_the_one_on_which_it_changes() -> None:
         assert min(day for leaf in tree.leaves() for day in leaf.changes(known, DAY) if day > DAY) == expected
         before, after = (tree.truth(Evaluation(known, day)) for day in (expected - timedelta(days=1), expected))
         assert (before, after) == (Truth.TRUE, Truth.FALSE)
+
+
+def test_a_birthday_is_the_same_however_the_law_writes_the_age(tmp_path: Path) -> None:
+    release = release_copy(tmp_path)
+    found = 0
+    for file in (release / "programs").iterdir():
+        text = file.read_text(encoding="utf-8")
+        found += text.count("age_years, lt: 22}")
+        file.write_text(text.replace("age_years, lt: 22}", "age_years, lte: 21}"), encoding="utf-8")
+    assert found
+    facts = SubjectFacts.model_validate({"age": {"birth_date": "2004-12-01", "verified_by": "document"}})
+    announced = [
+        determine(facts, law, jurisdiction="MO", encounter_at=noon(DAY), as_of=noon(DAY)).next_change_on
+        for law in (_LAW, load_law(release))
+    ]
+    assert announced == [date(2026, 12, 1)] * 2
 
 
 def test_all_kinds_of_comparisons_that_hang_on_the_day_are_tried() -> None:
