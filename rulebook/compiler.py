@@ -4,178 +4,22 @@ Equal parts are shared, so that one evaluation looks at each of them once.
 """
 
 import operator as op
-from calendar import monthrange
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, Use
+from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, TableAmount, Use
+from rulebook.dates import plus_months
 from rulebook.errors import LawError
-from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not
+from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
 from rulebook.schema import FactSpec
-from rulebook.values import FactMap, holds_for, plain
+from rulebook.tables import Lookup, ParameterTable
+from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Reason, Tree, reasons
 
-_HOLDS = {Truth.TRUE: True, Truth.FALSE: False, Truth.UNKNOWN: None}
+__all__ = ["Compiler", "Evaluation", "Leaf", "Reason", "Tree", "plus_months", "read_value", "reasons"]
+
 _ORDER = {"lt": op.lt, "lte": op.le, "gt": op.gt, "gte": op.ge}
-
-
-def plus_months(day: date, months: int) -> date:
-    """The same day so many months later, or the last day of that month."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A comparison that decided an answer: the fact, what was compared, and what is known of it."""
-
-    fact: str
-    operator: str
-    threshold: Any
-    value: Any
-    holds: bool | None
-
-    def __str__(self) -> str:
-        outcome = {True: "holds", False: "does not hold", None: "is not known"}[self.holds]
-        return f"{self.fact} {self.operator} {self.threshold}: {outcome} (value: {self.value})"
-
-
-class Evaluation:
-    """One person on one day; remembers what has been evaluated."""
-
-    __slots__ = ("as_of", "facts", "memo", "reasons")
-
-    def __init__(self, facts: FactMap, as_of: date) -> None:
-        self.facts = facts
-        self.as_of = as_of
-        self.memo: dict[int, Truth] = {}
-        self.reasons: dict[int, Reason] = {}
-
-
-class Tree:
-    """A compiled condition. Shared and immutable."""
-
-    __slots__ = ("children", "index")
-
-    def __init__(self, index: int, children: tuple["Tree", ...] = ()) -> None:
-        self.index = index
-        self.children = children
-
-    def truth(self, on: Evaluation) -> Truth:
-        known = on.memo.get(self.index)
-        if known is None:
-            known = on.memo[self.index] = self._truth(on)
-        return known
-
-    def _truth(self, on: Evaluation) -> Truth:
-        raise NotImplementedError
-
-    def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
-        """The leaves that made the answer what it is; for an unknown, those that are not known."""
-        wanted = self.truth(on)
-        for child in self.children:
-            if child.truth(on) is wanted:
-                yield from child.deciding(on)
-
-    def leaves(self) -> Iterator["Leaf"]:
-        for child in self.children:
-            yield from child.leaves()
-
-
-class AllTree(Tree):
-    __slots__ = ()
-
-    def _truth(self, on: Evaluation) -> Truth:
-        return kleene_all(child.truth(on) for child in self.children)
-
-
-class AnyTree(Tree):
-    __slots__ = ()
-
-    def _truth(self, on: Evaluation) -> Truth:
-        return kleene_any(child.truth(on) for child in self.children)
-
-
-class NotTree(Tree):
-    __slots__ = ()
-
-    def _truth(self, on: Evaluation) -> Truth:
-        return kleene_not(self.children[0].truth(on))
-
-    def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
-        return self.children[0].deciding(on)
-
-
-class AtLeastTree(Tree):
-    __slots__ = ("count",)
-
-    def __init__(self, index: int, children: tuple[Tree, ...], count: int) -> None:
-        super().__init__(index, children)
-        self.count = count
-
-    def _truth(self, on: Evaluation) -> Truth:
-        return kleene_at_least(self.count, (child.truth(on) for child in self.children))
-
-
-class Leaf(Tree):
-    __slots__ = ("fact", "operator", "shown", "sort_key", "test", "threshold")
-
-    def __init__(self, index: int, fact: str, operator: str, threshold: Any, test: Callable[[Any], bool]) -> None:
-        super().__init__(index)
-        self.fact = fact
-        self.operator = operator
-        self.threshold = threshold
-        self.shown = [plain(item) for item in threshold] if isinstance(threshold, tuple) else plain(threshold)
-        self.sort_key = (fact, operator, str(self.shown))
-        self.test = test
-
-    def _truth(self, on: Evaluation) -> Truth:
-        value = on.facts.get(self.fact)
-        if value is None:
-            return Truth.UNKNOWN
-        return holds_for(value, self.test, self.operator, self.threshold)
-
-    def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
-        yield self
-
-    def leaves(self) -> Iterator["Leaf"]:
-        yield self
-
-    def reason(self, on: Evaluation) -> Reason:
-        known = on.reasons.get(self.index)
-        if known is None:
-            value = on.facts.get(self.fact)
-            shown = None if value is None else plain(value)
-            known = on.reasons[self.index] = Reason(self.fact, self.operator, self.shown, shown, _HOLDS[self.truth(on)])
-        return known
-
-
-class AgeOfDateLeaf(Leaf):
-    """`within_months` and `within_days`: the only leaves whose answer changes by itself as days go by."""
-
-    __slots__ = ()
-
-    def last_day(self, day: date) -> date:
-        return plus_months(day, self.threshold) if self.operator == "within_months" else _plus_days(day, self.threshold)
-
-    def _truth(self, on: Evaluation) -> Truth:
-        value = on.facts.get(self.fact)
-        if value is None or not isinstance(value, date):
-            return Truth.UNKNOWN
-        return Truth.TRUE if on.as_of <= self.last_day(value) else Truth.FALSE
-
-
-def _plus_days(day: date, days: int) -> date:
-    return day + timedelta(days=days)
-
-
-def reasons(trees: Iterable[Tree], on: Evaluation) -> tuple[Reason, ...]:
-    """Why the conditions are what they are, in an order that does not depend on how they were written."""
-    found = {leaf.index: leaf for tree in trees for leaf in tree.deciding(on)}
-    ordered = sorted(found.values(), key=lambda leaf: leaf.sort_key)
-    return tuple(leaf.reason(on) for leaf in ordered)
 
 
 def read_value(spec: FactSpec, raw: Any) -> Any:
@@ -206,11 +50,16 @@ class Compiler:
     """Compiles the conditions of one release. Raises LawError for an unknown fact, block, policy, or a wrong type."""
 
     def __init__(
-        self, facts: Mapping[str, FactSpec], blocks: Mapping[str, Condition], policy: Mapping[str, str]
+        self,
+        facts: Mapping[str, FactSpec],
+        blocks: Mapping[str, Condition],
+        policy: Mapping[str, str],
+        tables: Mapping[str, ParameterTable] | None = None,
     ) -> None:
         self._facts = facts
         self._blocks = blocks
         self._policy = policy
+        self._tables = tables or {}
         self._trees: dict[Any, Tree] = {}
         self._open: list[str] = []
 
@@ -263,15 +112,55 @@ class Compiler:
 
     def _leaf(self, condition: Compare) -> Tree:
         fact, operator, raw = condition.fact, condition.operator, condition.threshold
+        spec = self._spec(fact)
+        if operator == "between":
+            low = {"fact": fact, "age_on": condition.age_on, "gte": raw[0]}
+            high = {"fact": fact, "age_on": condition.age_on, "lte": raw[1]}
+            return self.compile(All(all=(Compare.model_validate(low), Compare.model_validate(high))))
+        if isinstance(raw, TableAmount):
+            return self._table(fact, spec, operator, raw)
+        if operator in ("within_months", "within_days"):
+            self._must_be("date", fact, operator)
+            return self._shared((fact, operator, raw), lambda i: WithinLeaf(i, fact, spec, operator, raw, bool))
+        if condition.age_on is not None:
+            return self._age(fact, spec, operator, raw, condition.age_on)
+        threshold, test = self._test(fact, spec, operator, raw)
+        return self._shared((fact, operator, threshold), lambda i: Leaf(i, fact, spec, operator, threshold, test))
+
+    def _age(self, fact: str, spec: FactSpec, operator: str, raw: Any, on: date | str) -> Tree:
+        self._must_be("date", fact, "age_on")
+        if isinstance(on, str) and on != "as_of":
+            self._must_be("date", on, "age_on")
+        years = spec.model_copy(update={"type": "int"})
+        threshold, test = self._test(fact, years, operator, raw)
+        return self._shared(
+            (fact, "age_on", on, operator, threshold), lambda i: AgeLeaf(i, fact, spec, operator, threshold, test, on)
+        )
+
+    def _table(self, fact: str, spec: FactSpec, operator: str, wanted: TableAmount) -> Tree:
+        self._must_be("int", fact, "a table")
+        self._must_be("int", wanted.of, "a table")
+        if wanted.table not in self._tables:
+            raise LawError(f"there is no table {wanted.table}; add it to law/parameters/ or correct the name")
+        try:
+            percent = Decimal(wanted.percent)
+        except InvalidOperation:
+            raise LawError(f"table {wanted.table}: write percent as a whole number or a quoted decimal") from None
+        lookup = Lookup(wanted.table, self._tables[wanted.table], wanted.of, percent, wanted.round)
+        key = (fact, operator, wanted.table, wanted.of, percent, wanted.round)
+        return self._shared(key, lambda i: TableLeaf(i, fact, spec, operator, lookup))
+
+    def _spec(self, fact: str) -> FactSpec:
         spec = self._facts.get(fact)
         if spec is None:
             raise LawError(f"fact {fact} is not in the fact catalogue; add it to law/facts.yaml or correct the name")
-        if operator in ("within_months", "within_days"):
-            if spec.type != "date":
-                raise LawError(f"{operator} needs a date; {fact} is of type {spec.type}")
-            return self._shared((fact, operator, raw), lambda index: AgeOfDateLeaf(index, fact, operator, raw, bool))
-        threshold, test = self._test(fact, spec, operator, raw)
-        return self._shared((fact, operator, threshold), lambda index: Leaf(index, fact, operator, threshold, test))
+        return spec
+
+    def _must_be(self, kind: str, fact: str, what: str) -> None:
+        found = self._spec(fact).type
+        if found != kind:
+            article = "an" if kind == "int" else "a"
+            raise LawError(f"{what} needs {article} {kind}; {fact} is of type {found}")
 
     def _test(self, fact: str, spec: FactSpec, operator: str, raw: Any) -> tuple[Any, Callable[[Any], bool]]:
         if (operator == "is") != (spec.type == "bool"):

@@ -1,6 +1,9 @@
 """The language of conditions in law files: a closed syntax that a lawyer can read and a program can analyse.
 
     {fact: age_years, gte: 18}          one operator per comparison
+    {fact: income_percent, between: [100, 138]}     both included
+    {fact: birth_date, age_on: as_of, lt: 18}       the age on the day asked about, a day, or the day of another fact
+    {fact: income_cents, lte: {table: us.fpl, of: household_size, percent: 138, round: dollar_up}}
     {all: [...]}  {any: [...]}  {not: ...}  {at_least: 2, of: [...]}
     {use: us.citizen_or_lpr}            a named block
     {policy: hhs24_scope, eq: all_minors}   a policy value, fixed when the law is loaded
@@ -13,10 +16,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from rulebook.tables import Rounding
+
 Scalar = bool | int | date | str
 """A threshold as a law file writes it; decimals are quoted, never binary floats."""
 
-OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "is", "within_months", "within_days")
+OPERATORS = (
+    *("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "is"),
+    *("between", "within_months", "within_days"),
+)
 
 
 class Node(BaseModel):
@@ -57,19 +65,38 @@ class Policy(Node):
     eq: Scalar
 
 
+class TableAmount(Node):
+    """A threshold by household size: a percentage of a table of `law/parameters`, in cents, rounded as it says."""
+
+    table: str
+    of: str
+    """The fact that holds the household's size."""
+    percent: int | str = 100
+    """A whole number, or a quoted decimal."""
+    round: Rounding
+
+
+Limit = Scalar | TableAmount
+
+
 class Compare(Node):
     """One comparison. A missing fact makes it unknown."""
 
     fact: str
+    age_on: date | str | None = None
+    """The fact is a birth date, and its age is compared: on the day asked about (`as_of`), on a day, or on the day
+    that another fact holds."""
     eq: Scalar | None = None
     ne: Scalar | None = None
-    lt: Scalar | None = None
-    lte: Scalar | None = None
-    gt: Scalar | None = None
-    gte: Scalar | None = None
+    lt: Limit | None = None
+    lte: Limit | None = None
+    gt: Limit | None = None
+    gte: Limit | None = None
     in_: tuple[Scalar, ...] | None = Field(default=None, alias="in", strict=False, min_length=1)
     not_in: tuple[Scalar, ...] | None = Field(default=None, strict=False, min_length=1)
     is_: bool | None = Field(default=None, alias="is")
+    between: tuple[Scalar, Scalar] | None = Field(default=None, strict=False)
+    """From the first to the second, both included."""
     within_months: int | None = Field(default=None, ge=0)
     """The fact is a date; true up to and including that many calendar months after it."""
     within_days: int | None = Field(default=None, ge=0)

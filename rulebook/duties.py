@@ -8,10 +8,11 @@ from typing import Literal
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
 from rulebook.compiled import CompiledDuty, CompiledDutyVersion, CompiledRule
-from rulebook.compiler import Evaluation, Tree, reasons
+from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.loader import Law
 from rulebook.person import known_facts
+from rulebook.trees import Evaluation, Tree, reasons
 
 COUNTY_UNRESOLVED = "county_unresolved"
 RECIPIENT_UNRESOLVED = "recipient_unresolved"
@@ -69,18 +70,13 @@ def decide(facts: DutyFacts, law: Law) -> tuple[Decision, ...]:
     Pure. Ages count on the day of the encounter, in the jurisdiction's time zone; the version of a duty is the one in
     force on that day. Raises LawError for a jurisdiction that the law does not hold.
     """
-    applicable = law.applies_in(facts.jurisdiction)
+    plan = engine(law).plan(facts.jurisdiction)
     encounter_on = law.local_date(facts.jurisdiction, facts.encounter_at)
     person = known_facts(
         facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
     )
-    on = Evaluation(person, encounter_on)
-    return tuple(
-        _decide(duty, on, facts, law)
-        for jurisdiction in applicable
-        for duty in law.duties
-        if duty.spec.jurisdiction == jurisdiction
-    )
+    on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
+    return tuple(_decide(duty, on, facts, law) for duty in plan.duties)
 
 
 def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> Decision:

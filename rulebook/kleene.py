@@ -5,14 +5,19 @@ from enum import IntEnum
 
 
 class Truth(IntEnum):
-    """Ordered: `all` is the least of its operands and `any` the greatest, whatever their order."""
+    """Two bits: the lower says that it can be true, the upper that it must be.
 
-    FALSE = 0
-    UNKNOWN = 1
-    TRUE = 2
+    So ordered, `all` is the least of its operands and `any` the greatest, whatever their order; and for whole columns
+    of codes they are bitwise and and or.
+    """
+
+    FALSE = 0b00
+    UNKNOWN = 0b01
+    TRUE = 0b11
 
 
-_NOT = (Truth.TRUE, Truth.UNKNOWN, Truth.FALSE)
+NEGATED = (Truth.TRUE, Truth.UNKNOWN, Truth.UNKNOWN, Truth.FALSE)
+"""By code; 0b10, that it must be true but cannot be, does not occur."""
 
 
 def truth(value: bool) -> Truth:
@@ -42,7 +47,7 @@ def kleene_any(operands: Iterable[Truth]) -> Truth:
 
 
 def kleene_not(operand: Truth) -> Truth:
-    return _NOT[operand]
+    return NEGATED[operand]
 
 
 def kleene_at_least(count: int, operands: Iterable[Truth]) -> Truth:

@@ -1,6 +1,5 @@
 """Turns what was reported about a person into facts by catalogue id, without filling any gap."""
 
-from calendar import isleap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -8,10 +7,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from contracts.facts import Age, Circumstances, Status, SubjectFacts
-from rulebook.compiler import Evaluation, read_value
+from rulebook.compiler import read_value
+from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
-from rulebook.kleene import Truth
+from rulebook.generated import engine
 from rulebook.schema import FactSpec
 from rulebook.values import FactMap, Interval, Value
 
@@ -47,9 +47,15 @@ def reported_fields(catalogue: Mapping[str, FactSpec]) -> tuple[ReportedField, .
 
 
 def known_facts(
-    facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date, review_expired: bool = False
+    facts: SubjectFacts,
+    law: "Law",
+    *,
+    encounter_on: date,
+    as_of: date,
+    review_expired: bool = False,
+    presume: bool = True,
 ) -> FactMap:
-    """What is known of the person on the day `as_of`, derivations of the law included.
+    """What is known of the person on the day `as_of`, derivations of the law included; its presumptions if wanted.
 
     A fact that nobody reported, that was refused, or that does not fit its type, is absent.
     """
@@ -65,12 +71,8 @@ def known_facts(
     residence = facts.circumstances.residence_county_fips if facts.circumstances else None
     if residence is not None:
         known["state_of_residence"] = law.state_of(residence) or "other"
-    for derivation in law.derivations:
-        if all(fact in known for fact, _ in derivation.then):
-            continue
-        if derivation.when.truth(Evaluation(known, as_of)) is Truth.TRUE:
-            for fact, value in derivation.then:
-                known.setdefault(fact, value)
+    rules = engine(law)
+    (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known
 
 
@@ -153,14 +155,3 @@ def _add_age(
         since = age_on(as_of, encounter_on) if as_of > encounter_on else 0
         # Years alone do not tell the birthday: after the day of the encounter it may have passed, or not.
         known["age_years"] = age.years if as_of <= encounter_on else Interval(age.years + since, age.years + since + 1)
-
-
-def age_on(day: date, born: date) -> int:
-    """Completed years. Somebody born on 29 February completes a year on 1 March in other years."""
-    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
-
-
-def birthday(born: date, years: int) -> date:
-    """The day on which `years` are completed."""
-    year = born.year + years
-    return date(year, 3, 1) if (born.month, born.day) == (2, 29) and not isleap(year) else born.replace(year=year)

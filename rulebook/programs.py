@@ -1,20 +1,24 @@
-"""Matches one person to every program: eligible, potentially eligible (ask X), or not eligible (because ...)."""
+"""Matches one person to every program: eligible, potentially eligible (ask X), not eligible (because ...), disputed."""
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime
 
-from contracts.facts import Age, SubjectFacts
+from contracts.facts import SubjectFacts
+from rulebook.answers import Answer, Determination, Disputed, Presumed, ProgramAnswer, Supply, digest_of
+from rulebook.changes import next_change
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
-from rulebook.compiler import AgeOfDateLeaf, Evaluation, Leaf, Reason, reasons
+from rulebook.generated import Plan, engine
 from rulebook.kleene import Truth
+from rulebook.knowledge import Provenance
 from rulebook.loader import Law
-from rulebook.person import age_on, birthday, known_facts, not_answered
+from rulebook.missing import NOTHING_MISSING, Gaps
+from rulebook.person import known_facts, not_answered
+from rulebook.question import next_question
+from rulebook.trees import Evaluation, Reason, reason
+from rulebook.values import Among, FactMap, Interval
 
-Answer = Literal["eligible", "potentially_eligible", "not_eligible"]
-Supply = Literal["available", "unknown", "not_available", "not_limited"]
+__all__ = ["Answer", "Determination", "ProgramAnswer", "Supply", "determine", "evaluate", "verdicts"]
 
 _ANSWERS: dict[Truth, Answer] = {
     Truth.TRUE: "eligible",
@@ -22,233 +26,214 @@ _ANSWERS: dict[Truth, Answer] = {
     Truth.FALSE: "not_eligible",
 }
 _SUPPLY: dict[Truth, Supply] = {Truth.TRUE: "available", Truth.UNKNOWN: "unknown", Truth.FALSE: "not_available"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramAnswer:
-    """One program for one person. The person's own eligibility, and apart from it whether the service is there."""
-
-    program_id: str
-    outcome: Answer
-    supply: Supply
-    version_from: date | None
-    """First day of the version of the rule that was applied; None if none was in force or which one is not known."""
-    reasons: tuple[Reason, ...]
-    """The comparisons that decided it; none if the answer needs no fact."""
-    missing: tuple[str, ...]
-    """Facts to ask for. Empty unless potentially eligible."""
-    citations: tuple[str, ...]
-    services: tuple[str, ...]
-    documents: tuple[str, ...]
-    next_step_agency: str | None
-    next_step_dss: str | None
-    confidence: str
-    note: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        next_step = {"agency": self.next_step_agency, "dss": self.next_step_dss}
-        return {
-            "program": self.program_id,
-            "outcome": self.outcome,
-            "supply": self.supply,
-            "version_from": self.version_from.isoformat() if self.version_from else None,
-            "reasons": [
-                {"fact": r.fact, r.operator: r.threshold, "value": r.value, "holds": r.holds} for r in self.reasons
-            ],
-            "missing": list(self.missing),
-            "citations": list(self.citations),
-            "services": list(self.services),
-            "documents": list(self.documents),
-            "next_step": {who: what for who, what in next_step.items() if what},
-            "confidence": self.confidence,
-        } | ({"note": self.note} if self.note else {})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Determination:
-    """All programs for one person at one moment. All of it is about the person: for sealed use only."""
-
-    as_of: date
-    law_version: str
-    law_digest: str
-    programs: tuple[ProgramAnswer, ...]
-    """In the order of their ids."""
-    not_answered: dict[str, str]
-    """Facts that were asked for: `unknown` or `refused`."""
-    next_change_on: date | None
-    """First later day on which an answer may change by itself: a birthday, a time limit, another version of a rule."""
-
-    def answer(self, program_id: str) -> ProgramAnswer:
-        """Raises KeyError for a program that does not apply here."""
-        for answer in self.programs:
-            if answer.program_id == program_id:
-                return answer
-        raise KeyError(program_id)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, always in the same order."""
-        return {
-            "as_of": self.as_of.isoformat(),
-            "law_version": self.law_version,
-            "law_digest": self.law_digest,
-            "next_change_on": self.next_change_on.isoformat() if self.next_change_on else None,
-            "not_answered": self.not_answered,
-            "programs": [answer.to_json() for answer in self.programs],
-        }
-
-    def canonical(self) -> bytes:
-        """The same bytes for the same facts, law and day."""
-        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+_NOT_IN_FORCE = "no version of this rule was in force on that day"
 
 
 def determine(
-    facts: SubjectFacts, law: Law, *, jurisdiction: str, encounter_at: datetime, as_of: datetime
+    facts: SubjectFacts,
+    law: Law,
+    *,
+    jurisdiction: str,
+    encounter_at: datetime,
+    as_of: datetime,
+    known_at: date | None = None,
+    sources: Mapping[str, Provenance] | None = None,
+    salt: bytes | None = None,
 ) -> Determination:
     """Evaluates every program of the jurisdiction and of those it is within, on the day `as_of` there.
 
-    Pure; all times aware. Raises LawError for a jurisdiction that the law does not hold.
+    `known_at`: by the versions that were known on that day; `sources`: where each reported fact comes from; `salt`:
+    adds a salted digest of the facts. Pure; all times aware. Raises LawError for a jurisdiction that the law does not
+    hold.
     """
-    applicable = law.applies_in(jurisdiction)
+    rules = engine(law)
+    plan = rules.plan(jurisdiction)
     day = law.local_date(jurisdiction, as_of)
     encounter_on = law.local_date(jurisdiction, encounter_at)
-    on = Evaluation(known_facts(facts, law, encounter_on=encounter_on, as_of=day), day)
-    programs = [program for program in law.programs if program.spec.jurisdiction in applicable]
-    answers = sorted((_answer(program, on, law) for program in programs), key=lambda answer: answer.program_id)
+    known = known_facts(facts, law, encounter_on=encounter_on, as_of=day, presume=False)
+    unanswered = not_answered(facts)
+    answers = evaluate(known, law, jurisdiction=jurisdiction, as_of=day, known_at=known_at, sources=sources)
+    open_sets = (answer.gaps.to_settle for answer in answers if answer.gaps is not NOTHING_MISSING)
     return Determination(
         as_of=day,
         law_version=law.version,
         law_digest=law.digest,
-        programs=tuple(answers),
-        not_answered=not_answered(facts),
-        next_change_on=_next_change(programs, on, law, facts.age, encounter_on),
+        programs=answers,
+        not_answered=unanswered,
+        next_change_on=next_change(plan, law.derivations, known, day, facts.age, encounter_on),
+        next_question=next_question(open_sets, law.facts, unanswered),
+        known_at=known_at,
+        facts_digest=None if salt is None else digest_of(known, salt),
     )
 
 
-def _answer(program: CompiledProgram, on: Evaluation, law: Law) -> ProgramAnswer:
-    key = program.spec.version_key
-    if key is None:
-        version = program.version_on(on.as_of)
-        if version is None:
-            return _not_in_force(program, on, "not_eligible")
-        return _under(program, (version,), on, law)
-    chosen_on = on.facts.get(key)
-    if not isinstance(chosen_on, date):
-        # Which version applies is itself not known: an answer is settled only if all of them give it.
-        return _under(program, program.versions, on, law, also_missing=key)
-    version = program.version_on(chosen_on)
-    if version is None:
-        # The law of that day is not held here, which is our ignorance and not the person's fault.
-        return _not_in_force(program, on, "potentially_eligible")
-    return _under(program, (version,), on, law)
-
-
-def _under(
-    program: CompiledProgram,
-    versions: tuple[CompiledProgramVersion, ...],
-    on: Evaluation,
+def evaluate(
+    facts: FactMap,
     law: Law,
-    also_missing: str | None = None,
-) -> ProgramAnswer:
-    truths = {version.when.truth(on) for version in versions}
-    truth = truths.pop() if len(truths) == 1 else Truth.UNKNOWN
-    supplies = {version.supply.truth(on) for version in versions}
-    why = reasons((version.when for version in versions), on)
-    wanted: set[str] = set()
-    if truth is Truth.UNKNOWN:
-        unknown = {reason.fact for reason in why if reason.holds is None} | ({also_missing} if also_missing else set())
-        wanted = {law.facts[fact].ask or fact for fact in unknown}
-    single = versions[0] if len(versions) == 1 else None
-    return _program_answer(
-        program,
-        outcome=_ANSWERS[truth],
-        supply=_supply(versions, supplies),
-        version=single,
-        reasons=why,
-        missing=tuple(sorted(wanted)),
-        citations=tuple(dict.fromkeys(line for version in versions for line in version.spec.cite)),
-    )
-
-
-def _supply(versions: tuple[CompiledProgramVersion, ...], truths: set[Truth]) -> Supply:
-    if not any(version.spec.supply for version in versions):
-        return "not_limited"
-    return _SUPPLY[truths.pop()] if len(truths) == 1 else "unknown"
-
-
-def _not_in_force(program: CompiledProgram, on: Evaluation, outcome: Answer) -> ProgramAnswer:
-    key = program.spec.version_key
-    asked = (Reason(key, "version_in_force", True, str(on.facts[key]), False),) if key else ()
-    return _program_answer(
-        program,
-        outcome=outcome,
-        supply="unknown",
-        version=None,
-        reasons=asked,
-        missing=(),
-        citations=program.versions[-1].spec.cite,
-        note="no version of this rule was in force on that day",
-    )
-
-
-def _program_answer(
-    program: CompiledProgram,
     *,
-    outcome: Answer,
-    supply: Supply,
-    version: CompiledProgramVersion | None,
-    reasons: tuple[Reason, ...],
-    missing: tuple[str, ...],
-    citations: tuple[str, ...],
-    note: str | None = None,
-) -> ProgramAnswer:
-    spec = program.spec
-    useful = outcome != "not_eligible"
-    return ProgramAnswer(
-        program_id=spec.id,
-        outcome=outcome,
-        supply=supply,
-        version_from=version.spec.effective.from_ if version else None,
-        reasons=reasons,
-        missing=missing,
-        citations=citations,
-        services=spec.services,
-        documents=spec.documents if useful else (),
-        next_step_agency=spec.next_step.agency if useful else None,
-        next_step_dss=spec.next_step.dss if useful else None,
-        confidence=spec.confidence,
-        note=note,
+    jurisdiction: str,
+    as_of: date,
+    known_at: date | None = None,
+    sources: Mapping[str, Provenance] | None = None,
+) -> tuple[ProgramAnswer, ...]:
+    """The answers of all programs, by id, on facts by catalogue id; what follows from the facts is added here.
+
+    Each answer stands on what is known; where a presumption of the law makes another one, that is told apart.
+    """
+    rules = engine(law)
+    plan = rules.plan(jurisdiction)
+    known = dict(facts)
+    rules.derive_certain(known, as_of)
+    on = Evaluation(known, as_of, plan.of_programs(known, as_of))
+    on.sources = sources
+    view = _View(law, on, known_at)
+    answers = tuple(view.answer(program) for program in plan.programs)
+    presumed = dict(known)
+    rules.derive(presumed, as_of)
+    if len(presumed) == len(known):
+        return answers
+    others = verdicts(presumed, plan, as_of)
+    added = tuple(sorted(presumed.keys() - known.keys()))
+    return tuple(
+        answer
+        if others[answer.program_id] == answer.outcome or answer.disputed or known_at is not None
+        else replace(answer, presumed=Presumed(added, others[answer.program_id]))
+        for answer in answers
     )
 
 
-def _next_change(
-    programs: list[CompiledProgram], on: Evaluation, law: Law, age: Age | None, encounter_on: date
-) -> date | None:
-    """The first later day that may change an answer. May be early, and then the answers stay; is never late."""
-    leaves: dict[int, Leaf] = {leaf.index: leaf for item in law.derivations for leaf in item.when.leaves()}
-    days: set[date] = set()
-    for program in programs:
-        for version in program.versions:
-            effective = version.spec.effective
-            if program.spec.version_key is None:
-                days |= {effective.from_, effective.until or effective.from_}
-                if not effective.holds(on.as_of):
-                    continue
-            leaves.update((leaf.index, leaf) for leaf in version.leaves)
-    for leaf in leaves.values():
-        dated = on.facts.get(leaf.fact)
-        if isinstance(leaf, AgeOfDateLeaf) and isinstance(dated, date):
-            days.add(leaf.last_day(dated) + timedelta(days=1))
-    if "age_years" in on.facts and age is not None:
-        days |= set(_age_changes(age, on, encounter_on, leaves.values()))
-    return min((day for day in days if day > on.as_of), default=None)
+def verdicts(facts: FactMap, plan: Plan, as_of: date) -> dict[str, Answer]:
+    """The bare outcomes, by program, for facts with all that follows from them: no reasons, nothing to ask."""
+    truths = plan.of_programs(facts, as_of)
+    found: dict[str, Answer] = {}
+    for program in plan.programs:
+        truth = _verdict(program, truths, as_of)
+        found[program.spec.id] = _ANSWERS[truth]
+    return found
 
 
-def _age_changes(age: Age, on: Evaluation, encounter_on: date, leaves: Iterable[Leaf]) -> Iterator[date]:
-    if age.birth_date is None or age.birth_date > encounter_on:
-        # Years without a birthday: exact on the day of the encounter, and each year later one more is possible.
-        yield encounter_on + timedelta(days=1)
-        yield birthday(encounter_on, age_on(on.as_of, encounter_on) + 1)
-        return
-    for leaf in leaves:
-        if leaf.fact == "age_years" and isinstance(leaf.threshold, int):
-            yield birthday(age.birth_date, leaf.threshold + (1 if leaf.operator in ("gt", "lte") else 0))
+def _verdict(program: CompiledProgram, truths: Mapping[int, Truth], as_of: date) -> Truth:
+    if program.by_key is None:
+        version = program.version_on(as_of)
+        return Truth.FALSE if version is None else truths[version.when.index]
+    if truths[program.by_key.yes.index] == Truth.TRUE:
+        return Truth.TRUE
+    return Truth.FALSE if truths[program.by_key.no.index] == Truth.TRUE else Truth.UNKNOWN
+
+
+class _View:
+    """One person on one day, under the law as it was known on another."""
+
+    def __init__(self, law: Law, on: Evaluation, known_at: date | None) -> None:
+        self._law = law
+        self._on = on
+        self._known_at = known_at
+        self._partly = {fact: value for fact, value in on.facts.items() if isinstance(value, (Interval, Among))}
+
+    def answer(self, program: CompiledProgram) -> ProgramAnswer:
+        known = program.known(self._known_at, self._law.release.in_force_from)
+        if not known:
+            note = "no version of this rule was known on that day"
+            return self._not_in_force(program, "potentially_eligible", note)
+        key = program.spec.version_key
+        day = self._on.as_of if key is None else self._on.facts.get(key)
+        if not isinstance(day, date):
+            return self._by_key(program, known)
+        version = program.version_on(day, known)
+        if version is None and key is not None:
+            # The law of a day that a fact names is not held here: our ignorance, and not the person's fault.
+            if _verdict(program, self._on.truths, self._on.as_of) != Truth.UNKNOWN:
+                return self._by_key(program, known)
+            return self._not_in_force(program, "potentially_eligible", _NOT_IN_FORCE)
+        if version is None:
+            return self._not_in_force(program, "not_eligible", _NOT_IN_FORCE)
+        truth = version.when.truth(self._on)
+        disputed = self._disputed(version, truth)
+        return self._told(program, (version,), truth, version.gaps, disputed=disputed)
+
+    def _by_key(self, program: CompiledProgram, known: tuple[CompiledProgramVersion, ...]) -> ProgramAnswer:
+        # Which version applies is itself not known: an answer is settled only if all of them give it.
+        by_key = program.by_key
+        assert by_key is not None, "only a version key leaves the version open"
+        truth = _verdict(program, self._on.truths, self._on.as_of)
+        return self._told(program, known, truth, by_key.gaps, also_missing=program.spec.version_key)
+
+    def _disputed(self, version: CompiledProgramVersion, truth: Truth) -> Disputed | None:
+        dispute = version.spec.dispute
+        if dispute is None or version.other_reading is None:
+            return None
+        other = version.other_reading.truth(self._on)
+        return None if other == truth else Disputed(dispute.issue, dispute.case, _ANSWERS[truth], _ANSWERS[other])
+
+    def _told(
+        self,
+        program: CompiledProgram,
+        versions: tuple[CompiledProgramVersion, ...],
+        truth: Truth,
+        gaps: Gaps,
+        also_missing: str | None = None,
+        disputed: Disputed | None = None,
+    ) -> ProgramAnswer:
+        on = self._on
+        why = tuple([reason(leaf, on) for leaf in gaps.deciding(on)])
+        is_open = truth == Truth.UNKNOWN
+        wanted: set[str] = set()
+        if is_open:
+            catalogue = self._law.facts
+            unknown = {one.fact for one in why if one.holds is None} | ({also_missing} if also_missing else set())
+            wanted = {catalogue[fact].ask or fact for fact in unknown}
+        single = versions[0] if len(versions) == 1 else None
+        spec = program.spec
+        useful = truth != Truth.FALSE or disputed is not None
+        return ProgramAnswer(
+            program_id=spec.id,
+            outcome="disputed" if disputed else _ANSWERS[truth],
+            supply=self._supply(versions),
+            version_from=single.spec.effective.from_ if single else None,
+            reasons=why,
+            missing=tuple(sorted(wanted)),
+            citations=single.spec.cite if single else _citations(versions),
+            services=spec.services,
+            documents=spec.documents if useful else (),
+            next_step_agency=spec.next_step.agency if useful else None,
+            next_step_dss=spec.next_step.dss if useful else None,
+            confidence=spec.confidence,
+            gaps=gaps.missing(on, self._partly) if is_open else NOTHING_MISSING,
+            would_change=gaps.would_change(on) if truth == Truth.FALSE else (),
+            disputed=disputed,
+        )
+
+    def _supply(self, versions: tuple[CompiledProgramVersion, ...]) -> Supply:
+        if not any(version.spec.supply for version in versions):
+            return "not_limited"
+        truths = {version.supply.truth(self._on) for version in versions}
+        return _SUPPLY[truths.pop()] if len(truths) == 1 else "unknown"
+
+    def _not_in_force(self, program: CompiledProgram, outcome: Answer, note: str) -> ProgramAnswer:
+        spec = program.spec
+        chosen_on = None if spec.version_key is None else self._on.facts.get(spec.version_key)
+        asked = (
+            ()
+            if chosen_on is None
+            else (Reason(spec.version_key or "", "version_in_force", True, str(chosen_on), False),)
+        )
+        useful = outcome != "not_eligible"
+        return ProgramAnswer(
+            program_id=spec.id,
+            outcome=outcome,
+            supply="unknown",
+            version_from=None,
+            reasons=asked,
+            missing=(),
+            citations=program.versions[-1].spec.cite,
+            services=spec.services,
+            documents=spec.documents if useful else (),
+            next_step_agency=spec.next_step.agency if useful else None,
+            next_step_dss=spec.next_step.dss if useful else None,
+            confidence=spec.confidence,
+            note=note,
+        )
+
+
+def _citations(versions: tuple[CompiledProgramVersion, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(line for version in versions for line in version.spec.cite))

@@ -137,6 +137,8 @@ class Derivation(Node):
     when: Condition
     then: dict[FactId, OneOf | Scalar]
     cite: Lines = ()
+    presumption: bool = False
+    """Not known but presumed: answers that stand on it are reported apart from those that do not."""
 
 
 class FactsFile(Node):
@@ -293,10 +295,20 @@ class DisclosureFile(Node):
     policies: dict[Id, DisclosurePolicy] = Field(default_factory=dict)
 
 
+class Dispute(Node):
+    """Two readings of a version that are before a court: both are answered."""
+
+    issue: Line
+    case: Line
+    other_reading: Id
+    """A block of law/blocks.yaml that stands in for the version's `when`."""
+
+
 class ProgramVersion(Node):
     effective: Period
     cite: Cited
     when: Condition
+    dispute: Dispute | None = None
     supply: tuple[FactId, ...] = Field(default=(), strict=False)
     """Facts about the service rather than the person, reported apart."""
     known_from: date | None = None

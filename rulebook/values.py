@@ -13,10 +13,10 @@ Exact = bool | int | Decimal | date | str
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Somewhere from `low` to `high`, both included; None is open."""
+    """Somewhere from `low` to `high`, both included; None is open. Of numbers, or of days."""
 
-    low: int | Decimal | None = None
-    high: int | Decimal | None = None
+    low: int | Decimal | date | None = None
+    high: int | Decimal | date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ def holds_for(value: Value, test: Test, operator: str, threshold: Any) -> Truth:
 
 
 def _holds_for_interval(value: Interval, operator: str, threshold: Any) -> Truth:
-    low, high = value.low, value.high
+    low: Any = value.low
+    high: Any = value.high
     if operator in ("gte", "lt"):
         above = low is not None and low >= threshold
         below = high is not None and high < threshold

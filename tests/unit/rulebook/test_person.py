@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from contracts.facts import SubjectFacts
+from rulebook.dates import age_on, birthday
 from rulebook.loader import Law
-from rulebook.person import age_on, birthday, fact_problems, known_facts
+from rulebook.person import fact_problems, known_facts
 from rulebook.values import Among, FactMap, Interval
 
 DAY = date(2026, 11, 22)

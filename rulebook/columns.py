@@ -1,0 +1,333 @@
+"""The evaluator for many persons at once, in numpy columns: for re-runs of a whole population.
+
+A truth is one byte, with the two bits of `rulebook.kleene`: what can be true, and what must be. It answers what the
+walker answers; a property test holds both equal.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
+from rulebook.generated import engine
+from rulebook.kleene import NEGATED, Truth
+from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
+from rulebook.schema import FactSpec
+from rulebook.trees import AllTree, AnyTree, AtLeastTree, NotTree, Tree
+from rulebook.values import Among, FactMap, Interval, Value
+
+if TYPE_CHECKING:
+    from rulebook.loader import Law
+
+Codes = NDArray[np.uint8]
+Masks = NDArray[np.uint64]
+Numbers = NDArray[np.int64]
+Bounds = tuple[Numbers, Numbers]
+Column = Masks | Bounds
+
+ROWS = 1 << 15
+"""Persons evaluated at a time: the columns of one step stay in the processor's cache."""
+_DIGITS = 6
+_OPEN_LOW, _OPEN_HIGH = -(1 << 62), 1 << 62
+_EPOCH = date(1970, 1, 1).toordinal()
+_NEGATED: Codes = np.array(NEGATED, dtype=np.uint8)
+_BOOLS = (False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is known of many persons, fact by fact: a mask of the members that an enumeration may still be, or the
+    bounds of a number or day. A fact without a column is known of nobody."""
+
+    rows: int
+    facts: Mapping[str, Column]
+
+    def part(self, start: int, end: int) -> "Columns":
+        """A view of some of the persons."""
+        cut = {
+            fact: (column[0][start:end], column[1][start:end]) if isinstance(column, tuple) else column[start:end]
+            for fact, column in self.facts.items()
+        }
+        return Columns(min(end, self.rows) - start, cut)
+
+    def parts(self, rows: int = ROWS) -> "Iterator[Columns]":
+        return (self.part(start, start + rows) for start in range(0, self.rows, rows))
+
+
+def encode(persons: Sequence[FactMap], catalogue: Mapping[str, FactSpec]) -> Columns:
+    """Columns of facts as `rulebook.person` gives them. Keep them: making them costs more than evaluating."""
+    names = {fact for person in persons for fact in person} & catalogue.keys()
+    return Columns(len(persons), {fact: _column(persons, fact, catalogue[fact]) for fact in sorted(names)})
+
+
+def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "Law", as_of: date) -> Columns:
+    """Adds what follows from the facts, in the order of the derivations; a fact that is already there stays."""
+    facts = dict(columns.facts)
+    for derivation in derivations:
+        step = Columns(columns.rows, facts)
+        holds = evaluate([derivation.when], step, law.facts, as_of)[derivation.when.index] == Truth.TRUE
+        for fact, value in derivation.then:
+            spec = law.facts[fact]
+            column = facts[fact] if fact in facts else _nothing_known(spec, columns.rows)
+            facts[fact] = _filled(column, holds, value, spec)
+    return Columns(columns.rows, facts)
+
+
+def outcomes(columns: Columns, law: "Law", jurisdiction: str, as_of: date) -> dict[str, Codes]:
+    """The truth of each program for each person on a day, presumptions apart: see `rulebook.programs`."""
+    plan = engine(law).plan(jurisdiction)
+    trees = [tree for program in plan.programs for tree in _asked(program, as_of)]
+    certain = [derivation for derivation in law.derivations if not derivation.presumption]
+    found: dict[str, list[Codes]] = {program.spec.id: [] for program in plan.programs}
+    for part in columns.parts():
+        derived = derive(part, certain, law, as_of)
+        truths = evaluate(trees, derived, law.facts, as_of)
+        for program in plan.programs:
+            found[program.spec.id].append(_program(program, derived, truths, as_of))
+    return {name: np.concatenate(codes) if codes else np.empty(0, np.uint8) for name, codes in found.items()}
+
+
+def rules(columns: Columns, law: "Law", jurisdiction: str, on: date) -> dict[str, NDArray[np.int8]]:
+    """The position of the rule that decides each duty for each person; -1 where no version is in force."""
+    plan = engine(law).plan(jurisdiction)
+    found: dict[str, list[NDArray[np.int8]]] = {duty.spec.id: [] for duty in plan.duties}
+    for part in columns.parts():
+        derived = derive(part, law.derivations, law, on)
+        for duty in plan.duties:
+            found[duty.spec.id].append(_rule(duty, derived, law, on))
+    return {name: np.concatenate(one) if one else np.empty(0, np.int8) for name, one in found.items()}
+
+
+def evaluate(
+    trees: Iterable[Tree], columns: Columns, catalogue: Mapping[str, FactSpec], as_of: date
+) -> dict[int, Codes]:
+    """The truths of these trees and all their parts, by index."""
+    parts = {part.index: part for tree in trees for part in tree.parts()}
+    truths: dict[int, Codes] = {}
+    for index in sorted(parts):
+        part = parts[index]
+        truths[index] = (
+            _leaf(part, columns, catalogue, as_of) if isinstance(part, Leaf) else _combined(part, truths, columns.rows)
+        )
+    return truths
+
+
+def _combined(part: Tree, truths: Mapping[int, Codes], rows: int) -> Codes:
+    codes = [truths[child.index] for child in part.children]
+    match part:
+        case AllTree():
+            return reduce(np.bitwise_and, codes) if codes else np.full(rows, Truth.TRUE, np.uint8)
+        case AnyTree():
+            return reduce(np.bitwise_or, codes) if codes else np.full(rows, Truth.FALSE, np.uint8)
+        case NotTree():
+            return _NEGATED[codes[0]]
+        case AtLeastTree(count=wanted):
+            surely = reduce(np.add, [code >> 1 for code in codes])
+            possibly = reduce(np.add, [code & 1 for code in codes])
+            return _code(possibly >= wanted, surely >= wanted)
+    raise AssertionError(type(part))
+
+
+def _code(possibly: NDArray[np.bool_], surely: NDArray[np.bool_]) -> Codes:
+    """What must be true can be."""
+    code: Codes = possibly.view(np.uint8) | (surely.view(np.uint8) << np.uint8(1))
+    return code
+
+
+def _leaf(leaf: Leaf, columns: Columns, catalogue: Mapping[str, FactSpec], as_of: date) -> Codes:
+    column = columns.facts.get(leaf.fact)
+    if isinstance(leaf, TableLeaf):
+        return _table(leaf, columns, as_of)
+    if isinstance(leaf, AgeLeaf):
+        return _compare(_ages(leaf, columns, as_of), leaf.operator, leaf.threshold)
+    if column is None:
+        return np.full(columns.rows, Truth.UNKNOWN, np.uint8)
+    if isinstance(column, tuple):
+        if isinstance(leaf, WithinLeaf):
+            return _compare(column, "gte", _first_day(leaf, as_of))
+        threshold = leaf.threshold
+        spec = catalogue[leaf.fact]
+        number = (
+            tuple(_number(one, spec) for one in threshold) if isinstance(threshold, tuple) else _number(threshold, spec)
+        )
+        return _compare(column, leaf.operator, number)
+    members: tuple[Any, ...] = _members(leaf.spec)
+    yes = sum(1 << position for position, member in enumerate(members) if leaf.of(member) == Truth.TRUE)
+    no = ((1 << len(members)) - 1) & ~yes
+    possibly = (column & np.uint64(yes)) != 0
+    return _code(possibly, possibly & ((column & np.uint64(no)) == 0))
+
+
+def _compare(bounds: Bounds, operator: str, threshold: Any) -> Codes:
+    low, high = bounds
+    if operator in ("gte", "lt"):
+        above, below = low >= threshold, high < threshold
+        return _code(~below, above) if operator == "gte" else _code(~above, below)
+    if operator in ("gt", "lte"):
+        above, below = low > threshold, high <= threshold
+        return _code(~below, above) if operator == "gt" else _code(~above, below)
+    wanted = threshold if isinstance(threshold, tuple) else (threshold,)
+    inside = reduce(np.logical_or, ((low <= one) & (one <= high) for one in wanted))
+    code = _code(inside, inside & (low == high))
+    return code if operator in ("eq", "in") else _NEGATED[code]
+
+
+def _first_day(leaf: WithinLeaf, as_of: date) -> int:
+    """The earliest date that still counts: later ones end later, so one threshold does for all."""
+    start = as_of.toordinal() - (31 * leaf.threshold if leaf.operator == "within_months" else leaf.threshold) - 4
+    low: int = max(start, 1)
+    high = as_of.toordinal()
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if leaf.last_day(date.fromordinal(middle)) >= as_of else (middle + 1, high)
+    return low
+
+
+def _ages(leaf: AgeLeaf, columns: Columns, as_of: date) -> Bounds:
+    first_born, last_born = _bounds(columns, leaf.fact)
+    if leaf.on == "as_of" or isinstance(leaf.on, date):
+        day = as_of if leaf.on == "as_of" else leaf.on
+        first = last = np.full(columns.rows, day.toordinal(), np.int64)
+    else:
+        first, last = _bounds(columns, leaf.on)
+    low = np.where((first == _OPEN_LOW) | (last_born == _OPEN_HIGH), _OPEN_LOW, _age(first, last_born))
+    high = np.where((last == _OPEN_HIGH) | (first_born == _OPEN_LOW), _OPEN_HIGH, _age(last, first_born))
+    return low, high
+
+
+def _age(day: Numbers, born: Numbers) -> Numbers:
+    year, within = _year_and_day(day)
+    birth_year, birth_within = _year_and_day(born)
+    return year - birth_year - (within < birth_within)
+
+
+def _year_and_day(ordinals: Numbers) -> tuple[Numbers, Numbers]:
+    """The year, and a number that grows within it from day to day."""
+    safe = np.where(np.abs(ordinals) > 4_000_000, _EPOCH, ordinals)
+    days = (safe - _EPOCH).astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    month = months.astype(np.int64)
+    return month // 12 + 1970, month % 12 * 32 + (days - months.astype("datetime64[D]")).astype(np.int64)
+
+
+def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
+    low, high = _bounds(columns, leaf.fact)
+    fewest, most = _bounds(columns, leaf.lookup.of)
+    if leaf.lookup.cents(1, as_of) is None:
+        return np.full(columns.rows, Truth.UNKNOWN, np.uint8)
+    least, greatest = _amounts(leaf, fewest, as_of), _amounts(leaf, most, as_of)
+    if leaf.operator in ("lte", "gt"):
+        below, above = high <= least, low > greatest
+    else:
+        below, above = high < least, low >= greatest
+    return _code(~above, below) if leaf.operator in ("lt", "lte") else _code(~below, above)
+
+
+def _amounts(leaf: TableLeaf, sizes: Numbers, as_of: date) -> Numbers:
+    distinct, where = np.unique(np.maximum(sizes, 1), return_inverse=True)
+    amounts = [_OPEN_HIGH if size == _OPEN_HIGH else leaf.lookup.cents(int(size), as_of) for size in distinct]
+    return np.array(amounts, np.int64)[where]
+
+
+def _bounds(columns: Columns, fact: str) -> Bounds:
+    column = columns.facts.get(fact)
+    if isinstance(column, tuple):
+        return column
+    return np.full(columns.rows, _OPEN_LOW, np.int64), np.full(columns.rows, _OPEN_HIGH, np.int64)
+
+
+def _members(spec: FactSpec) -> tuple[Any, ...]:
+    return _BOOLS if spec.type == "bool" else spec.values
+
+
+def _number(value: Any, spec: FactSpec) -> int:
+    """A whole number in the order of the values: days and numbers as they are, decimals in millionths twice, and odd
+    between two of them, so that every comparison with a threshold of up to six digits is exact."""
+    if isinstance(value, date):
+        return value.toordinal()
+    if spec.type != "decimal":
+        return int(value)
+    scaled = Decimal(value).scaleb(_DIGITS)
+    whole = int(scaled.to_integral_value("ROUND_FLOOR"))
+    return 2 * whole + int(scaled != whole)
+
+
+def _threshold(threshold: Any, spec: FactSpec) -> Any:
+    return tuple(_number(one, spec) for one in threshold) if isinstance(threshold, tuple) else _number(threshold, spec)
+
+
+def _column(persons: Sequence[FactMap], fact: str, spec: FactSpec) -> Column:
+    if spec.type in ("bool", "enum"):
+        mask = _mask_of(spec)
+        return np.fromiter((mask(person.get(fact)) for person in persons), np.uint64, len(persons))
+    pairs = [_pair(person.get(fact), spec) for person in persons]
+    both = np.array(pairs, np.int64).reshape(-1, 2)
+    return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
+
+
+def _mask_of(spec: FactSpec) -> Callable[[Value | None], int]:
+    bits: dict[Any, int] = {member: 1 << position for position, member in enumerate(_members(spec))}
+    bits[None] = (1 << len(bits)) - 1
+
+    def mask(value: Value | None) -> int:
+        return sum(bits[one] for one in value.values) if isinstance(value, Among) else bits[value]
+
+    return mask
+
+
+def _pair(value: Any, spec: FactSpec) -> tuple[int, int]:
+    if value is None:
+        return _OPEN_LOW, _OPEN_HIGH
+    if isinstance(value, Interval):
+        low = _OPEN_LOW if value.low is None else _number(value.low, spec)
+        return low, _OPEN_HIGH if value.high is None else _number(value.high, spec)
+    exact = _number(value, spec)
+    return exact, exact
+
+
+def _nothing_known(spec: FactSpec, rows: int) -> Column:
+    if spec.type in ("bool", "enum"):
+        return np.full(rows, _mask_of(spec)(None), np.uint64)
+    return np.full(rows, _OPEN_LOW, np.int64), np.full(rows, _OPEN_HIGH, np.int64)
+
+
+def _filled(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSpec) -> Column:
+    if isinstance(column, tuple):
+        fill = holds & (column[0] == _OPEN_LOW) & (column[1] == _OPEN_HIGH)
+        low, high = _pair(value, spec)
+        return np.where(fill, low, column[0]), np.where(fill, high, column[1])
+    mask = _mask_of(spec)
+    return np.where(holds & (column == mask(None)), np.uint64(mask(value)), column)
+
+
+def _asked(program: CompiledProgram, as_of: date) -> Iterator[Tree]:
+    if program.by_key is not None:
+        yield from (program.by_key.yes, program.by_key.no)
+    else:
+        version = program.version_on(as_of)
+        if version is not None:
+            yield version.when
+
+
+def _program(program: CompiledProgram, columns: Columns, truths: Mapping[int, Codes], as_of: date) -> Codes:
+    if program.by_key is None:
+        version = program.version_on(as_of)
+        return np.full(columns.rows, Truth.FALSE, np.uint8) if version is None else truths[version.when.index]
+    surely_not = truths[program.by_key.no.index] == Truth.TRUE
+    return _code(~surely_not, truths[program.by_key.yes.index] == Truth.TRUE)
+
+
+def _rule(duty: CompiledDuty, columns: Columns, law: "Law", on: date) -> NDArray[np.int8]:
+    version = duty.version_on(on)
+    found = np.full(columns.rows, -1, np.int8)
+    if version is not None:
+        truths = evaluate((rule.when for rule in version.rules), columns, law.facts, on)
+        for position, rule in reversed(list(enumerate(version.rules))):
+            found[truths[rule.when.index] == Truth.TRUE] = position
+    return found

@@ -1,0 +1,66 @@
+"""Dollar amounts by household size: what a condition may compare with, in whole cents, rounded as it says."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal, Protocol
+
+from rulebook.values import Interval, Value
+
+Rounding = Literal["cent_down", "cent_up", "cent_half_up", "dollar_down", "dollar_up", "dollar_half_up"]
+_CENTS = {"cent": 1, "dollar": 100}
+
+
+class ParameterTable(Protocol):
+    """A table of the law, such as the poverty guidelines."""
+
+    def amount(self, size: int, on: date) -> int | None:
+        """Cents for a household of `size` (1 or more), by the version in force on that day; None if there is none.
+
+        Never less for a larger household.
+        """
+
+    def changes_after(self, on: date) -> date | None:
+        """First later day on which another version comes into force, if one is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """`percent` of a table's amount for the household, rounded to whole cents or dollars as the rule says."""
+
+    name: str
+    table: ParameterTable
+    of: str
+    """The fact that holds the household's size."""
+    percent: Decimal
+    rounding: Rounding
+
+    def cents(self, size: int, on: date) -> int | None:
+        amount = self.table.amount(size, on)
+        return None if amount is None else _rounded(Fraction(amount) * Fraction(self.percent) / 100, self.rounding)
+
+    def bounds(self, size: Value | None, on: date) -> tuple[int | None, int | None]:
+        """The least and the greatest threshold that the household's size allows; None where there is no bound."""
+        low, high = size_bounds(size)
+        return self.cents(low, on), None if high is None else self.cents(high, on)
+
+    def shown(self) -> dict[str, str]:
+        return {"table": self.name, "of": self.of, "percent": str(self.percent), "round": self.rounding}
+
+
+def size_bounds(size: Value | None) -> tuple[int, int | None]:
+    """A household has one person at least; with no size known there is no greatest."""
+    if isinstance(size, Interval):
+        low = size.low if isinstance(size.low, int) else 1
+        return max(low, 1), max(size.high, 1) if isinstance(size.high, int) else None
+    if isinstance(size, int):
+        return max(size, 1), max(size, 1)
+    return 1, None
+
+
+def _rounded(cents: Fraction, rounding: Rounding) -> int:
+    unit, _, way = rounding.partition("_")
+    units = cents / _CENTS[unit]
+    whole = {"down": units.__floor__, "up": units.__ceil__, "half_up": (units + Fraction(1, 2)).__floor__}[way]()
+    return whole * _CENTS[unit]

@@ -1,0 +1,45 @@
+"""Random persons of whom some facts of the real catalogue are known, exactly or in part, around each threshold."""
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from rulebook.cells import boundary_values
+from rulebook.leaves import Leaf
+from rulebook.loader import LAW, load_law
+from rulebook.values import Among, FactMap, Interval, Value
+from tests.unit.rulebook.conditions import DAY
+
+
+def grid() -> Mapping[str, list[Value]]:
+    """For each fact that a program, a duty or a derivation compares, values around every threshold."""
+    law = load_law(LAW)
+    leaves: dict[str, dict[int, Leaf]] = {}
+    trees = [tree for program in law.programs for tree in program.trees()]
+    trees += [derivation.when for derivation in law.derivations]
+    trees += [rule.when for duty in law.duties for version in duty.versions for rule in version.rules]
+    for tree in trees:
+        for leaf in tree.leaves():
+            leaves.setdefault(leaf.fact, {})[leaf.index] = leaf
+    return {fact: boundary_values(found.values(), None, DAY) for fact, found in sorted(leaves.items())}
+
+
+GRID = grid()
+
+
+def partly(exact: list[Value]) -> list[Value]:
+    """Some sets of possibilities of a fact with these values."""
+    if isinstance(exact[0], str):
+        members = [value for value in exact if isinstance(value, str)]
+        return [Among(frozenset(members[1:])), Among(frozenset(members[:2]))]
+    if isinstance(exact[0], bool):
+        return []
+    low, high = exact[len(exact) // 3], exact[-1 - len(exact) // 3]
+    assert not isinstance(low, (str, Interval, Among))
+    assert not isinstance(high, (str, Interval, Among))
+    return [Interval(low, high), Interval(None, high), Interval(low, None)]
+
+
+PEOPLE: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
+    {}, optional={fact: st.sampled_from(exact + partly(exact)) for fact, exact in GRID.items()}
+)
