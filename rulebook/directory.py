@@ -61,10 +61,10 @@ class Directory:
         )
 
     def recipients(self, on: date) -> tuple[Recipient, ...]:
-        """Everybody who may be told something on a day, by id."""
+        """Everybody who may be sent something on a day, by id. Whom only a person can tell is not among them."""
         found: dict[str, Recipient] = {}
         for spec in self.specs:
-            if not spec.effective.holds(on):
+            if not spec.effective.holds(on) or spec.delivery == "task":
                 continue
             rows = self._units[spec.by_unit] if spec.by_unit else ()
             in_force = (row for row in rows if row.effective.holds(on))

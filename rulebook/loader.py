@@ -37,6 +37,8 @@ class Law:
     policy_version: str
     release: schema.Release
     jurisdictions: Mapping[str, schema.Jurisdiction]
+    calendars: Mapping[str, schema.Calendar]
+    """Holidays, for clocks of business days."""
     policy: Mapping[str, schema.PolicyValue]
     facts: Mapping[str, schema.FactSpec]
     reported: tuple[ReportedField, ...]
@@ -92,6 +94,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
     directories = source.all("directory", schema.DirectoryFile)
     units = {name: source.units(table) for name, table in _merged(directories, "units").items()}
     disclosures = source.all("disclosure", schema.DisclosureFile)
+    calendars = _merged(source.all("calendars", schema.CalendarsFile), "calendars")
     sources = _merged(source.all("sources", schema.SourcesFile), "sources")
     duties = tuple(
         link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
@@ -108,6 +111,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         policy_version=_policy_version(policy, bool(overrides)),
         release=release,
         jurisdictions=jurisdictions,
+        calendars=calendars,
         policy=policy.values,
         facts=facts,
         reported=reported_fields(facts),
@@ -208,7 +212,6 @@ def _check_references(law: Law, units: set[str], sources: set[str]) -> None:
     for fact, catalogued in law.facts.items():
         if catalogued.ask is not None and catalogued.ask not in law.facts:
             raise LawError(f"fact {fact}: ask names {catalogued.ask}, which is not in the fact catalogue; correct it")
-    roles = {(spec.role, spec.jurisdiction) for spec in law.directory.specs}
     for spec in law.directory.specs:
         if spec.by_unit is not None and spec.by_unit not in units:
             raise LawError(f"recipient of role {spec.role}: there is no unit table {spec.by_unit}; add it to `units`")
@@ -231,15 +234,26 @@ def _check_references(law: Law, units: set[str], sources: set[str]) -> None:
         for key in set(program.spec.sources) - sources:
             raise LawError(f"{program.spec.id}: there is no source {key}; add it to law/sources.yaml")
     for duty in (compiled.spec for compiled in law.duties):
-        if (duty.recipient_role, duty.jurisdiction) not in roles:
+        filled = [
+            s for s in law.directory.specs if (s.role, s.jurisdiction) == (duty.recipient_role, duty.jurisdiction)
+        ]
+        if not filled:
             raise LawError(f"{duty.id}: nobody fills the role {duty.recipient_role}; add it to law/directory/")
-        for policy_id in (duty.disclosure.policy, *duty.disclosure.when_flag.values()):
+        if duty.channel == "electronic" and any(spec.delivery == "task" for spec in filled):
+            raise LawError(
+                f"{duty.id}: nobody can be sent a message in the role {duty.recipient_role}; write channel: task"
+            )
+        policies = [duty.disclosure.policy, *duty.disclosure.when_flag.values()] if duty.disclosure else []
+        for policy_id in policies:
             if policy_id not in law.disclosure:
                 raise LawError(f"{duty.id}: there is no disclosure policy {policy_id}; add it to law/disclosure.yaml")
             if law.disclosure[policy_id].role != duty.recipient_role:
                 raise LawError(f"{duty.id}: disclosure policy {policy_id} is for another role; name one for its own")
-        durations = {rule.review_after for version in duty.versions for rule in version.rules} | {duty.clock.target}
-        for name in durations:
+        clocks = [*([duty.clock] if duty.clock else []), *(followup.clock for followup in duty.followups)]
+        for calendar in {clock.calendar for clock in clocks if clock.calendar} - set(law.calendars):
+            raise LawError(f"{duty.id}: there is no calendar {calendar}; add it to law/calendars.yaml")
+        durations = {rule.review_after for version in duty.versions for rule in version.rules}
+        for name in durations | {clock.target for clock in clocks}:
             if name is None:
                 continue
             if name not in law.policy or law.policy[name].type != "duration":

@@ -64,7 +64,9 @@ def known_facts(
     _add_age(known, facts.age or Age(), facts.circumstances, encounter_on, as_of)
     residence = facts.circumstances.residence_county_fips if facts.circumstances else None
     if residence is not None:
-        known["state_of_residence"] = law.state_of(residence) or "other"
+        state = law.state_of(residence)
+        # The catalog names the states that some program asks for.
+        known["state_of_residence"] = state if state in law.facts["state_of_residence"].values else "other"
     for derivation in law.derivations:
         if all(fact in known for fact, _ in derivation.then):
             continue

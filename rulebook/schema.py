@@ -181,19 +181,63 @@ class DutyVersion(Node):
 
 
 class Clock(Node):
-    """`limit` counts hours or days from discovery; `target` names a policy duration and is never presented as law."""
+    """`limit` counts hours or days from where the clock starts; `target` names a policy duration and is never
+    presented as law."""
 
     kind: ClockKind
     limit: int | None = Field(default=None, ge=1)
+    starts: Literal["discovery", "custody"] = "discovery"
+    """Custody: while its time is not known, the encounter, which is the earliest that it can have begun."""
+    calendar: Id | None = None
+    """Holidays that business days leave out, from `law/calendars.yaml`."""
     target: FactId | None = None
 
     @model_validator(mode="after")
     def _limited(self) -> "Clock":
         if (self.kind in ("hours", "days", "business_days")) != (self.limit is not None):
             raise ValueError("kind hours, days and business_days need a limit; asap and immediate have none")
-        if self.kind in ("days", "business_days"):
-            raise ValueError("kind days and business_days need the holiday calendar of a later release; use hours")
+        if (self.kind == "business_days") != (self.calendar is not None):
+            raise ValueError("kind business_days, and only that one, names a calendar of law/calendars.yaml")
         return self
+
+
+class Followup(Node):
+    """What comes after a duty, with a clock of its own: the recipient's first act, a denial, a second look."""
+
+    what: Line
+    owed_by: Literal["duty_holder", "recipient"]
+    clock: Clock
+
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class Holiday(Node):
+    """A fixed day, or the nth weekday of a month (-1: the last)."""
+
+    name: Line
+    month: int = Field(ge=1, le=12)
+    day: int | None = Field(default=None, ge=1, le=31)
+    weekday: Weekday | None = None
+    nth: int | None = Field(default=None, ge=-1, le=4)
+    from_year: int = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Holiday":
+        if (self.day is None) != (self.weekday is not None and self.nth is not None and self.nth != 0):
+            raise ValueError("write either day, or weekday and nth (1 to 4, or -1 for the last)")
+        return self
+
+
+class Calendar(Node):
+    cite: Cited
+    observed: Literal["nearest_weekday", "as_dated"]
+    """Where a fixed day falls on a weekend: Saturday is observed on Friday and Sunday on Monday, or not at all."""
+    holidays: tuple[Holiday, ...] = Field(strict=False, min_length=1)
+
+
+class CalendarsFile(Node):
+    calendars: dict[Id, Calendar]
 
 
 class DutyDisclosure(Node):
@@ -207,23 +251,43 @@ class Duty(Node):
     title: Line
     jurisdiction: Id
     duty_holder: Line
+    owed_by: Literal[
+        "reporting_agency", "reporting_officer", "child_welfare_agency", "juvenile_officer", "federal_agency", "state"
+    ] = "reporting_agency"
+    """The duty holder as a role that the system knows; `duty_holder` has the words of the law."""
     trigger: Line
     purpose: Line
     recipient_role: Id
-    clock: Clock
+    channel: Literal["electronic", "task", "standing"] = "electronic"
+    """A task is done by a person, or by another agency, and recorded. A standing duty is set off by no encounter."""
+    clock: Clock | None
+    """None exactly for a standing duty."""
     priority: PriorityClass
     acknowledgement: Literal["accepted", "done"]
-    """The recipient's answer that ends the duty."""
+    """The recipient's answer that ends the duty; of a task: that it was done."""
     owner: Id
     """Who has to act while it is for review, or open."""
-    disclosure: DutyDisclosure
+    disclosure: DutyDisclosure | None = None
+    """What a notice may tell; only an electronic duty has one."""
     consent_required: bool = False
+    citation_verified: bool = True
+    """Whether the letter of the citation was seen in the text that is in force."""
+    followups: tuple[Followup, ...] = Field(default=(), strict=False)
+    side_effects: Lines = ()
     versions: tuple[DutyVersion, ...] = Field(strict=False, min_length=1)
     note: Line | None = None
 
     @model_validator(mode="after")
     def _continuous(self) -> "Duty":
         _ordered([version.effective for version in self.versions])
+        return self
+
+    @model_validator(mode="after")
+    def _by_channel(self) -> "Duty":
+        if (self.channel == "electronic") != (self.disclosure is not None):
+            raise ValueError("an electronic duty names its disclosure policy; a task and a standing duty have none")
+        if (self.channel == "standing") != (self.clock is None):
+            raise ValueError("write a clock; only a standing duty writes clock: null")
         return self
 
 
@@ -253,6 +317,8 @@ class RecipientSpec(Node):
     name: Line
     recipient: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]+(\{unit\})?$")]
     by_unit: Id | None = None
+    delivery: Literal["electronic", "task"] = "electronic"
+    """A task: nobody who could take a message, such as a hotline or the victim; a person tells them."""
     effective: Period
     overrides: tuple[CountyOverride, ...] = Field(default=(), strict=False)
 

@@ -30,7 +30,7 @@ def values(program_id: str) -> dict[str, list[Any]]:
     (program,) = (p for p in DRAFT["programs"] if p["id"] == program_id)
     for leaf in (leaf for rule in program["rules"] for leaf in draft.leaves(rule["when"])):
         found[leaf["fact"]] |= set(_around(leaf))
-    return {fact: sorted(around, key=str) + [None] for fact, around in found.items()}
+    return {fact: [*sorted(around, key=str), None] for fact, around in found.items()}
 
 
 def _around(leaf: draft.Draft) -> Iterator[Any]:
