@@ -4,13 +4,47 @@ from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from rulebook.schema import Calendar, Clock, Holiday, Weekday
+from pydantic import Field, model_validator
+
+from rulebook.conditions import Node
+from rulebook.schema import Cited, Clock, Id, Line
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class Holiday(Node):
+    """A fixed day, or the nth weekday of a month (-1: the last)."""
+
+    name: Line
+    month: int = Field(ge=1, le=12)
+    day: int | None = Field(default=None, ge=1, le=31)
+    weekday: Weekday | None = None
+    nth: int | None = Field(default=None, ge=-1, le=4)
+    from_year: int = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Holiday":
+        if (self.day is None) != (self.weekday is not None and self.nth is not None and self.nth != 0):
+            raise ValueError("write either day, or weekday and nth (1 to 4, or -1 for the last)")
+        return self
+
+
+class Calendar(Node):
+    cite: Cited
+    observed: Literal["nearest_weekday", "as_dated"]
+    """Where a fixed day falls on a weekend: Saturday is observed on Friday and Sunday on Monday, or not at all."""
+    holidays: tuple[Holiday, ...] = Field(strict=False, min_length=1)
+
+
+class CalendarsFile(Node):
+    calendars: dict[Id, Calendar]
+
 
 _WEEKDAYS = get_args(Weekday)
 _SATURDAY = 5

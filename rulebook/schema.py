@@ -52,7 +52,8 @@ class Release(Node):
 
     @model_validator(mode="after")
     def _two_people(self) -> "Release":
-        if self.author == self.approver:
+        author, approver = (" ".join(name.casefold().split()) for name in (self.author, self.approver))
+        if author == approver:
             raise ValueError("approver must be another person than author")
         return self
 
@@ -209,37 +210,6 @@ class Followup(Node):
     clock: Clock
 
 
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-
-
-class Holiday(Node):
-    """A fixed day, or the nth weekday of a month (-1: the last)."""
-
-    name: Line
-    month: int = Field(ge=1, le=12)
-    day: int | None = Field(default=None, ge=1, le=31)
-    weekday: Weekday | None = None
-    nth: int | None = Field(default=None, ge=-1, le=4)
-    from_year: int = 0
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "Holiday":
-        if (self.day is None) != (self.weekday is not None and self.nth is not None and self.nth != 0):
-            raise ValueError("write either day, or weekday and nth (1 to 4, or -1 for the last)")
-        return self
-
-
-class Calendar(Node):
-    cite: Cited
-    observed: Literal["nearest_weekday", "as_dated"]
-    """Where a fixed day falls on a weekend: Saturday is observed on Friday and Sunday on Monday, or not at all."""
-    holidays: tuple[Holiday, ...] = Field(strict=False, min_length=1)
-
-
-class CalendarsFile(Node):
-    calendars: dict[Id, Calendar]
-
-
 class DutyDisclosure(Node):
     policy: Id
     when_flag: dict[Id, Id] = Field(default_factory=dict)
@@ -303,6 +273,15 @@ class UnitTable(Node):
     county: Line
 
 
+class CountyList(Node):
+    """A CSV beside the directory file that names every county of a jurisdiction, so that none can be forgotten."""
+
+    file: Line
+    county: Line
+    name: Line
+    cite: Cited
+
+
 class CountyOverride(Node):
     county: CountyFips
     recipient: Id
@@ -331,6 +310,8 @@ class RecipientSpec(Node):
 
 class DirectoryFile(Node):
     units: dict[Id, UnitTable] = Field(default_factory=dict)
+    counties: dict[Id, CountyList] = Field(default_factory=dict)
+    """By jurisdiction."""
     recipients: tuple[RecipientSpec, ...] = Field(strict=False)
 
 
