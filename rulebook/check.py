@@ -20,7 +20,7 @@ def check(path: Path) -> tuple[str, ...]:
     except LawError as error:
         return tuple(str(error).splitlines())
     files = read_files(path)
-    found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law)]
+    found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law), *_programs_named(files)]
     return tuple(str(finding) for finding in found)
 
 
@@ -97,3 +97,18 @@ def _add_row(spec: schema.RecipientSpec, files: LawFiles) -> str:
     table = names(files.directory, "units")[spec.by_unit or ""]
     file = table.file if isinstance(table, schema.UnitTable) else ""
     return f"correct its row in directory/{file}"
+
+
+def _programs_named(files: LawFiles) -> Iterator[Finding]:
+    """Parameters name programs only to be compared with them: nothing is decided by the name."""
+    programs = {program.id for file in files.programs for program in file.content.programs}
+    for file in files.parameters:
+        named: list[tuple[Place, str]] = [
+            (("tables", name, "adopted", n), adoption.program)
+            for name, table in file.content.tables.items()
+            for n, adoption in enumerate(table.adopted)
+        ]
+        named += [(("percentages", name), spec.program) for name, spec in file.content.percentages.items()]
+        for place, program in named:
+            if program not in programs:
+                yield file.finding(place, f"{place[1]}: there is no program {program}; correct the name")

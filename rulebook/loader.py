@@ -15,6 +15,7 @@ from rulebook.deadlines import Calendar, CalendarsFile
 from rulebook.directory import Directory
 from rulebook.disclosure import DisclosurePolicy, Withhold
 from rulebook.errors import LawError
+from rulebook.parameters import Parameters, ParametersFile
 from rulebook.person import ReportedField, reported_fields
 from rulebook.references import LawFiles, demand_references
 from rulebook.source import LawFile, Source
@@ -48,6 +49,8 @@ class Law:
     """Name of each county by its code, for jurisdictions in which a role goes by county."""
     disclosure: Mapping[str, DisclosurePolicy]
     withhold: tuple[Withhold, ...]
+    parameters: Parameters
+    """Amounts by date and household size, and percentages."""
     texts: Mapping[str, str]
     """Purpose and re-disclosure texts that notices cite by id."""
 
@@ -93,6 +96,7 @@ def _read(source: Source) -> LawFiles:
         programs=source.all("programs", schema.ProgramsFile),
         directory=source.all("directory", schema.DirectoryFile),
         disclosure=source.all("disclosure", schema.DisclosureFile),
+        parameters=source.all("parameters", ParametersFile),
     )
 
 
@@ -137,6 +141,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         counties=counties,
         disclosure={name: DisclosurePolicy.of(spec) for name, spec in policies.items()},
         withhold=tuple(Withhold.of(spec) for file in files.disclosure for spec in file.content.withhold),
+        parameters=Parameters.of(_merged(files.parameters, "tables"), _merged(files.parameters, "percentages")),
         texts=_merged(files.disclosure, "texts"),
     )
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from rulebook.compiler import read_value
-from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, Use
+from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Node, Not, Policy, Use
 from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not, truth
 from rulebook.schema import FactSpec
 
@@ -18,6 +18,7 @@ _ALL_TRUTHS: Truths = frozenset(Truth)
 _TRUE: Truths = frozenset({Truth.TRUE})
 _NOT_TRUE: Truths = frozenset({Truth.FALSE, Truth.UNKNOWN})
 _UNKNOWN = object()
+_READ = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "is", "within_months", "within_days")
 _DAYS_OF_A_MONTH = Decimal("30.44")
 
 
@@ -59,13 +60,16 @@ class Reach:
             return False
         if all(truths <= wanted for truths, wanted in possible):
             return True
+        if not domains:
+            return True  # what cannot be read here may hold
         (fact, values), *rest = domains
         return any(self._assign(goals, rest, known | {fact: value}) for value in values)
 
     def _leaves(self, condition: Condition) -> Iterator[Compare]:
         match condition:
             case Compare():
-                yield condition
+                if _readable(condition):
+                    yield condition
             case Use(use=name):
                 yield from self._leaves(self._blocks[name])
             case All(all=operands) | AnyOf(any=operands) | AtLeast(of=operands):
@@ -80,7 +84,7 @@ class Reach:
         """What the condition may still become."""
         match condition:
             case Compare():
-                if condition.fact not in known:
+                if condition.fact not in known or not _readable(condition):
                     return _ALL_TRUTHS
                 value = known[condition.fact]
                 return frozenset({Truth.UNKNOWN if value is _UNKNOWN else truth(self._holds(condition, value))})
@@ -133,6 +137,12 @@ class Reach:
         less, equal = value < threshold, value == threshold
         outcomes: dict[str, bool] = {"lt": less, "lte": less or equal, "gt": not (less or equal), "gte": not less}
         return outcomes[operator]
+
+
+def _readable(leaf: Compare) -> bool:
+    """A comparison of the fact itself with a value that the file holds: no table, no age on a day."""
+    plain = not isinstance(leaf.threshold, Node) and "age_on" not in leaf.model_fields_set
+    return plain and leaf.operator in _READ
 
 
 def _around(spec: FactSpec, operator: str, threshold: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from rulebook import schema
 from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, Use
 from rulebook.deadlines import CalendarsFile
 from rulebook.errors import LawError
+from rulebook.parameters import ParametersFile
 from rulebook.source import Finding, LawFile, Place
 
 _SHOWN = 5
@@ -28,6 +29,7 @@ class LawFiles:
     programs: tuple[LawFile[schema.ProgramsFile], ...]
     directory: tuple[LawFile[schema.DirectoryFile], ...]
     disclosure: tuple[LawFile[schema.DisclosureFile], ...]
+    parameters: tuple[LawFile[ParametersFile], ...]
 
 
 def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
@@ -50,6 +52,7 @@ def references(files: LawFiles) -> Iterator[Finding]:
     yield from _disclosure(files)
     yield from _duties(files)
     yield from _programs(files)
+    yield from _parameters(files)
 
 
 def _defined_once(files: LawFiles) -> Iterator[Finding]:
@@ -63,6 +66,8 @@ def _defined_once(files: LawFiles) -> Iterator[Finding]:
         (files.directory, "counties"),
         (files.disclosure, "policies"),
         (files.disclosure, "texts"),
+        (files.parameters, "tables"),
+        (files.parameters, "percentages"),
     ]
     for several, attribute in kinds:
         seen: set[str] = set()
@@ -196,6 +201,20 @@ def _programs(files: LawFiles) -> Iterator[Finding]:
                 for fact in version.supply:
                     if fact not in facts:
                         yield file.finding((*way, "supply"), _no_fact(program.id, fact))
+
+
+def _parameters(files: LawFiles) -> Iterator[Finding]:
+    tables, facts = names(files.parameters, "tables"), names(files.facts, "facts")
+    for file in files.parameters:
+        for name, table in file.content.tables.items():
+            if table.jurisdiction not in names(files.jurisdictions, "jurisdictions"):
+                yield file.finding(("tables", name, "jurisdiction"), _no_jurisdiction(name, table.jurisdiction))
+        for name, percentage in file.content.percentages.items():
+            if percentage.fact not in facts:
+                yield file.finding(("percentages", name), _no_fact(name, percentage.fact))
+            if percentage.of is not None and percentage.of not in tables:
+                what = f"{name}: there is no table {percentage.of}; add it to `tables`"
+                yield file.finding(("percentages", name), what)
 
 
 _CheckConditions = Callable[[LawFile[Any], Place, Condition, str], Iterator[Finding]]

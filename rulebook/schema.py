@@ -34,7 +34,8 @@ class Period(Node):
         return self.from_ <= day and (self.until is None or day < self.until)
 
 
-def _ordered(periods: list[Period]) -> None:
+def follow_on(periods: list[Period]) -> None:
+    """Raises ValueError where versions leave a gap or overlap."""
     for earlier, later in pairwise(periods):
         if earlier.until != later.from_:
             raise ValueError(
@@ -249,7 +250,7 @@ class Duty(Node):
 
     @model_validator(mode="after")
     def _continuous(self) -> "Duty":
-        _ordered([version.effective for version in self.versions])
+        follow_on([version.effective for version in self.versions])
         return self
 
     @model_validator(mode="after")
@@ -379,7 +380,7 @@ class Program(Node):
 
     @model_validator(mode="after")
     def _continuous(self) -> "Program":
-        _ordered([version.effective for version in self.versions])
+        follow_on([version.effective for version in self.versions])
         return self
 
 
