@@ -200,7 +200,13 @@ def engine(law: "Law") -> Engine:
 def _plan(law: "Law", applicable: tuple[str, ...]) -> Plan:
     programs = [program for program in law.programs if program.spec.jurisdiction in applicable]
     programs.sort(key=lambda program: program.spec.id)
-    duties = [duty for code in applicable for duty in law.duties if duty.spec.jurisdiction == code]
+    # Standing duties have no clock: no encounter sets them off.
+    duties = [
+        duty
+        for code in applicable
+        for duty in law.duties
+        if duty.spec.jurisdiction == code and duty.spec.clock is not None
+    ]
     return Plan(
         programs=tuple(programs),
         duties=tuple(duties),

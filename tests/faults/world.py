@@ -14,13 +14,13 @@ from typing import Any
 import asyncpg
 import httpx
 import orjson
-from launcher.client import Signed
-from launcher.home import Home, prepare, program_bases, write_endpoints
-from launcher.programs import PROGRAMS
 
 from kernel.settings import PREFIX
 from launcher import catalogue, ledger
+from launcher.client import Signed
+from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.processes import LeashedProcess, free_loopback_ports
+from launcher.programs import PROGRAMS
 
 AGENCY = "MO0390100"
 BY_ITSELF = -signal.SIGKILL
