@@ -10,6 +10,7 @@ from rulebook.errors import LawError
 from rulebook.loader import Law, load_law, read_files
 from rulebook.reach import Reach
 from rulebook.references import LawFiles, names, walk
+from rulebook.release import unsealed
 from rulebook.source import Finding, LawFile, Place
 
 
@@ -21,6 +22,9 @@ def check(path: Path) -> tuple[str, ...]:
         return tuple(str(error).splitlines())
     files = read_files(path)
     found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law), *_programs_named(files)]
+    seal = unsealed(path)
+    if seal is not None:
+        found.append(files.release.finding(("digest",), seal))
     return tuple(str(finding) for finding in found)
 
 

@@ -18,6 +18,7 @@ from rulebook.errors import LawError
 from rulebook.parameters import Parameters, ParametersFile
 from rulebook.person import ReportedField, reported_fields
 from rulebook.references import LawFiles, demand_references
+from rulebook.screening import Protocols, ScreeningFile
 from rulebook.source import LawFile, Source
 
 LAW = Path(__file__).resolve().parent.parent / "law"
@@ -51,6 +52,7 @@ class Law:
     withhold: tuple[Withhold, ...]
     parameters: Parameters
     """Amounts by date and household size, and percentages."""
+    screening: Protocols
     texts: Mapping[str, str]
     """Purpose and re-disclosure texts that notices cite by id."""
 
@@ -97,6 +99,7 @@ def _read(source: Source) -> LawFiles:
         directory=source.all("directory", schema.DirectoryFile),
         disclosure=source.all("disclosure", schema.DisclosureFile),
         parameters=source.all("parameters", ParametersFile),
+        screening=source.all("screening", ScreeningFile),
     )
 
 
@@ -142,6 +145,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         disclosure={name: DisclosurePolicy.of(spec) for name, spec in policies.items()},
         withhold=tuple(Withhold.of(spec) for file in files.disclosure for spec in file.content.withhold),
         parameters=Parameters.of(_merged(files.parameters, "tables"), _merged(files.parameters, "percentages")),
+        screening={(p.id, p.version): p for file in files.screening for p in file.content.protocols},
         texts=_merged(files.disclosure, "texts"),
     )
 

@@ -9,6 +9,7 @@ from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Po
 from rulebook.deadlines import CalendarsFile
 from rulebook.errors import LawError
 from rulebook.parameters import ParametersFile
+from rulebook.screening import ScreeningFile
 from rulebook.source import Finding, LawFile, Place
 
 _SHOWN = 5
@@ -30,6 +31,7 @@ class LawFiles:
     directory: tuple[LawFile[schema.DirectoryFile], ...]
     disclosure: tuple[LawFile[schema.DisclosureFile], ...]
     parameters: tuple[LawFile[ParametersFile], ...]
+    screening: tuple[LawFile[ScreeningFile], ...]
 
 
 def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
@@ -78,6 +80,12 @@ def _defined_once(files: LawFiles) -> Iterator[Finding]:
                     yield file.finding((attribute, key), message)
                 seen.add(key)
     ids: set[str] = set()
+    for screening in files.screening:
+        for number, protocol in enumerate(screening.content.protocols):
+            key = f"{protocol.id}@{protocol.version}"
+            if key in ids:
+                yield screening.finding(("protocols", number), f"{key} is defined twice; raise the version")
+            ids.add(key)
     for file, place, entry in _entries(files):
         if entry.id in ids:
             yield file.finding(place, f"{entry.id} is defined twice; keep one of them")

@@ -50,6 +50,8 @@ class Release(Node):
     in_force_from: date
     author: Line
     approver: Line
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Seal of what was approved; written by `firstnotice law archive`."""
 
     @model_validator(mode="after")
     def _two_people(self) -> "Release":
