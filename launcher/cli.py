@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from launcher import law_commands
+
 if TYPE_CHECKING:
     from launcher.programs import Program
 
@@ -23,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(law_commands.app, name="law")
 
 DataDir = Annotated[
     Path, typer.Option(envvar=DATA_DIR, help="Where data, secrets, ledgers and logs of this installation are.")

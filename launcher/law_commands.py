@@ -5,16 +5,14 @@ from typing import Annotated
 
 import typer
 
-from rulebook.check import check
-from rulebook.errors import LawError
-from rulebook.loader import LAW, load_law
-from rulebook.release import archive
+LAW = Path(__file__).resolve().parents[1] / "law"
+"""As `rulebook.loader.LAW`, without reading the rulebook only to show help."""
 
 app = typer.Typer(help="The law as data.", no_args_is_help=True)
 
 
 @app.callback()
-def law() -> None:
+def about() -> None:
     """The law as data."""
 
 
@@ -23,6 +21,9 @@ def check_law(
     path: Annotated[Path, typer.Argument(help="Folder of the release to check.", file_okay=False, exists=True)] = LAW,
 ) -> None:
     """Check a release: citations, versions, rules that can never apply, unknown facts, counties, approver."""
+    from rulebook.check import check
+    from rulebook.loader import load_law
+
     findings = check(path)
     for finding in findings:
         typer.echo(finding, err=True)
@@ -41,6 +42,9 @@ def archive_law(
     path: Annotated[Path, typer.Argument(help="Folder of the release to seal.", file_okay=False, exists=True)] = LAW,
 ) -> None:
     """Seal a release by its digest, and keep it for ever, so that any answer under it can be replayed."""
+    from rulebook.errors import LawError
+    from rulebook.release import archive
+
     try:
         kept = archive(path)
     except LawError as error:
