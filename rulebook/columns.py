@@ -221,7 +221,8 @@ def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
     fewest, most = _bounds(columns, leaf.lookup.of)
     if leaf.lookup.cents(1, as_of) is None:
         return np.full(columns.rows, Truth.UNKNOWN, np.uint8)
-    least, greatest = _amounts(leaf, fewest, as_of), _amounts(leaf, most, as_of)
+    least = _amounts(fewest, lambda size: leaf.lookup.least(size, as_of), _OPEN_LOW)
+    greatest = _amounts(most, lambda size: leaf.lookup.cents(size, as_of), _OPEN_HIGH)
     if leaf.operator in ("lte", "gt"):
         below, above = high <= least, low > greatest
     else:
@@ -229,10 +230,11 @@ def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
     return _code(~above, below) if leaf.operator in ("lt", "lte") else _code(~below, above)
 
 
-def _amounts(leaf: TableLeaf, sizes: Numbers, as_of: date) -> Numbers:
+def _amounts(sizes: Numbers, amount: Callable[[int], int | None], nothing: int) -> Numbers:
+    """The amount of each size, looked up once for each that occurs."""
     distinct, where = np.unique(np.maximum(sizes, 1), return_inverse=True)
-    amounts = [_OPEN_HIGH if size == _OPEN_HIGH else leaf.lookup.cents(int(size), as_of) for size in distinct]
-    return np.array(amounts, np.int64)[where]
+    amounts = (None if size == _OPEN_HIGH else amount(int(size)) for size in distinct)
+    return np.array([nothing if one is None else one for one in amounts], np.int64)[where]
 
 
 def _bounds(columns: Columns, fact: str) -> Bounds:

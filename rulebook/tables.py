@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 from rulebook.values import Interval, Value
 
 Rounding = Literal["cent_down", "cent_up", "cent_half_up", "dollar_down", "dollar_up", "dollar_half_up"]
+_HOUSEHOLDS = 20
+"""Tables list no more sizes than that; larger ones follow from an amount for each further person."""
 _CENTS = {"cent": 1, "dollar": 100}
 
 
@@ -18,7 +20,7 @@ class ParameterTable(Protocol):
     def amount(self, size: int, on: date) -> int | None:
         """Cents for a household of `size` (1 or more), by the version in force on that day; None if there is none.
 
-        Never less for a larger household.
+        Never less for a larger household; where it holds nothing for one size, it holds nothing for a larger one.
         """
 
     def changes_after(self, on: date) -> date | None:
@@ -43,7 +45,13 @@ class Lookup:
     def bounds(self, size: Value | None, on: date) -> tuple[int | None, int | None]:
         """The least and the greatest threshold that the household's size allows; None where there is no bound."""
         low, high = size_bounds(size)
-        return self.cents(low, on), None if high is None else self.cents(high, on)
+        return self.least(low, on), None if high is None else self.cents(high, on)
+
+    def least(self, size: int, on: date) -> int | None:
+        """The threshold, or where none is held for that size the one of the largest smaller household: no less."""
+        sizes = (size, *range(min(size, _HOUSEHOLDS), 0, -1))
+        found = (self.cents(one, on) for one in sizes)
+        return next((cents for cents in found if cents is not None), None)
 
     def shown(self) -> dict[str, str]:
         return {"table": self.name, "of": self.of, "percent": str(self.percent), "round": self.rounding}

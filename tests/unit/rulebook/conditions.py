@@ -46,8 +46,15 @@ class Guideline:
         return date(2027, 1, 1) if on.year < 2027 else None
 
 
+class Capped(Guideline):
+    """Holds nothing for more than two persons."""
+
+    def amount(self, size: int, on: date) -> int | None:
+        return super().amount(size, on) if size <= 2 else None
+
+
 def compiler() -> Compiler:
-    return Compiler(FACTS, {}, {}, {"guideline": Guideline()})
+    return Compiler(FACTS, {}, {}, {"guideline": Guideline(), "capped": Capped()})
 
 
 def compiled(condition: Any) -> Tree:
@@ -77,6 +84,7 @@ JOINT: list[dict[str, Any]] = [
     {"fact": "born", "age_on": "letter", "lt": 18},
     {"fact": "income", "lte": TABLE},
     {"fact": "income", "gt": TABLE | {"percent": 50, "round": "dollar_down"}},
+    {"fact": "income", "lt": TABLE | {"table": "capped"}},
 ]
 
 
