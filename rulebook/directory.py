@@ -1,7 +1,9 @@
 """Who fills a role on a day: roles to recipients, by circuit of the county where that matters."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 from rulebook.schema import Period, RecipientSpec
 
@@ -54,6 +56,13 @@ class Directory:
                     return spec.recipient.format(unit=row.unit)
         return None
 
+    def clashes(self, table: str) -> Iterator[tuple[str, str]]:
+        """Counties that belong to two units of a table at once, or to none for a time; and what is wrong."""
+        for (name, county), rows in self._rows.items():
+            wrong = _clash([row.effective for row in rows]) if name == table else None
+            if wrong:
+                yield county, wrong
+
     def by_county(self, role: str, jurisdiction: str) -> bool:
         """Whether the role goes by the county of the encounter."""
         return any(
@@ -61,10 +70,10 @@ class Directory:
         )
 
     def recipients(self, on: date) -> tuple[Recipient, ...]:
-        """Everybody who may be told something on a day, by id."""
+        """Everybody who may be sent something on a day, by id. Whom only a person can tell is not among them."""
         found: dict[str, Recipient] = {}
         for spec in self.specs:
-            if not spec.effective.holds(on):
+            if not spec.effective.holds(on) or spec.delivery == "task":
                 continue
             rows = self._units[spec.by_unit] if spec.by_unit else ()
             in_force = (row for row in rows if row.effective.holds(on))
@@ -75,3 +84,13 @@ class Directory:
             for recipient_id, name in ids.items():
                 found[recipient_id] = Recipient(recipient_id, spec.role, spec.jurisdiction, name)
         return tuple(found[recipient_id] for recipient_id in sorted(found))
+
+
+def _clash(periods: Iterable[Period]) -> str | None:
+    ordered = sorted(periods, key=lambda period: period.from_)
+    for earlier, later in pairwise(ordered):
+        if earlier.until is None or earlier.until > later.from_:
+            return f"two units on {later.from_}"
+        if earlier.until < later.from_:
+            return f"no unit from {earlier.until} to {later.from_}"
+    return None

@@ -8,6 +8,7 @@ from typing import Literal
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
 from rulebook.compiled import CompiledDuty, CompiledDutyVersion, CompiledRule
+from rulebook.deadlines import due_at
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.loader import Law
@@ -17,6 +18,8 @@ from rulebook.trees import Evaluation, Tree, reasons
 COUNTY_UNRESOLVED = "county_unresolved"
 RECIPIENT_UNRESOLVED = "recipient_unresolved"
 NOT_IN_FORCE = "not_in_force"
+NO_DISCLOSURE = "none"
+"""Id of no policy: a task tells nobody anything in writing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,8 @@ class DutyFacts:
     """When it is decided; goes on record, and changes no outcome: ages count on the day of the encounter."""
     jurisdiction: str
     """Code of the reporting agency's jurisdiction, such as MO."""
+    custody_at: datetime | None = None
+    """When custody began, if that is known; else its clocks start at the encounter, the earliest possible."""
     review_expired: bool = False
     """Nobody settled the review before its timer ran out."""
 
@@ -58,15 +63,20 @@ class Decision:
     acknowledgement: Literal["accepted", "done"]
     """The recipient's answer that ends the duty."""
     disclosure: str
-    """Id of the disclosure policy; see `rulebook.disclosure.disclose`."""
+    """Id of the disclosure policy, or NO_DISCLOSURE; see `rulebook.disclosure.disclose`."""
     citations: tuple[str, ...]
     reasons: tuple[str, ...] = ()
     decided_by: Literal["rule", "timer"] = "rule"
+    channel: Literal["electronic", "task"] = "electronic"
+    """A task is done by a person, or by another agency; the system records it and sends nothing."""
+    owed_by: str = "reporting_agency"
 
 
-def decide(facts: DutyFacts, law: Law) -> tuple[Decision, ...]:
+def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Decision, ...]:
     """One decision for each duty of the jurisdiction and of those it is within, its own first.
 
+    Without `all_duties`, only those that the reporting agency owes and that travel as a message; with it, also the
+    tasks and what others owe on the same event. Standing duties are set off by no encounter and never decided.
     Pure. Ages count on the day of the encounter, in the jurisdiction's time zone; the version of a duty is the one in
     force on that day. Raises LawError for a jurisdiction that the law does not hold.
     """
@@ -76,7 +86,12 @@ def decide(facts: DutyFacts, law: Law) -> tuple[Decision, ...]:
         facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
     )
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
-    return tuple(_decide(duty, on, facts, law) for duty in plan.duties)
+    return tuple(
+        _decide(duty, on, facts, law)
+        for duty in plan.duties
+        if duty.spec.clock is not None
+        and (all_duties or (duty.spec.channel == "electronic" and duty.spec.owed_by == "reporting_agency"))
+    )
 
 
 def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> Decision:
@@ -146,9 +161,12 @@ def _decision(
 ) -> Decision:
     spec = duty.spec
     open_ = outcome != "not_due"
-    limit = timedelta(hours=spec.clock.limit) if spec.clock.limit is not None else None
+    if spec.clock is None or spec.channel == "standing":
+        raise AssertionError("a standing duty is never decided")
+    started = (facts.custody_at or facts.encounter_at) if spec.clock.starts == "custody" else facts.discovered_at
     target = law.duration(spec.clock.target) if spec.clock.target is not None else None
-    variants = (policy for flag, policy in spec.disclosure.when_flag.items() if flag in flags)
+    policies = spec.disclosure.when_flag if spec.disclosure else {}
+    variants = (policy for flag, policy in policies.items() if flag in flags)
     return Decision(
         duty_id=spec.id,
         outcome=outcome,
@@ -157,14 +175,16 @@ def _decision(
         recipient_role=spec.recipient_role,
         recipient_id=recipient_id if open_ else None,
         clock=spec.clock.kind,
-        due_at=facts.discovered_at + limit if open_ and limit is not None else None,
+        due_at=due_at(spec.clock, started, law, spec.jurisdiction) if open_ else None,
         target_at=facts.discovered_at + target if open_ and target is not None else None,
         review_after=review_after,
         owner=spec.owner,
         priority=spec.priority,
         acknowledgement=spec.acknowledgement,
-        disclosure=next(variants, spec.disclosure.policy),
+        disclosure=next(variants, spec.disclosure.policy if spec.disclosure else NO_DISCLOSURE),
         citations=citations or duty.versions[-1].spec.cite,
         reasons=reasons,
         decided_by=decided_by,
+        channel=spec.channel,
+        owed_by=spec.owed_by,
     )

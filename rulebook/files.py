@@ -66,6 +66,12 @@ def validate(model: type[Model], content: Any, path: Path) -> Model:
         raise LawError("\n".join(problems[:_SHOWN])) from None
 
 
+def line_of(path: Path, place: tuple[int | str, ...]) -> int:
+    """The line on which a part of a YAML file begins, or the nearest part around it that is there."""
+    document = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    return max(1, _locate(document, place)[0])
+
+
 def _locate(node: Any, location: tuple[int | str, ...]) -> tuple[int, str]:
     """The line of the deepest node on the way, and the way without the steps that pydantic adds for unions."""
     line, way = 1, []

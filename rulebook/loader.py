@@ -1,29 +1,29 @@
 """Loads one release of the law, checks it whole, and compiles it; what does not fit is refused before it is applied."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
-
-from pydantic import BaseModel
 
 from rulebook import schema
 from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram, Link
-from rulebook.directory import Directory, UnitRow
+from rulebook.deadlines import Calendar, CalendarsFile
+from rulebook.directory import Directory
 from rulebook.disclosure import DisclosurePolicy, Withhold
 from rulebook.errors import LawError
-from rulebook.files import read_yaml, validate
+from rulebook.parameters import Parameters, ParametersFile
 from rulebook.person import ReportedField, reported_fields
+from rulebook.references import LawFiles, demand_references
+from rulebook.screening import Protocols, ScreeningFile
+from rulebook.source import LawFile, Source
 
 LAW = Path(__file__).resolve().parent.parent / "law"
 """The release that ships with the package, in a checkout and in a wheel."""
 
-Model = TypeVar("Model", bound=BaseModel)
 Override = str | timedelta
 
 
@@ -37,6 +37,8 @@ class Law:
     policy_version: str
     release: schema.Release
     jurisdictions: Mapping[str, schema.Jurisdiction]
+    calendars: Mapping[str, Calendar]
+    """Holidays, for clocks of business days."""
     policy: Mapping[str, schema.PolicyValue]
     facts: Mapping[str, schema.FactSpec]
     reported: tuple[ReportedField, ...]
@@ -44,8 +46,13 @@ class Law:
     duties: tuple[CompiledDuty, ...]
     programs: tuple[CompiledProgram, ...]
     directory: Directory
+    counties: Mapping[str, Mapping[str, str]]
+    """Name of each county by its code, for jurisdictions in which a role goes by county."""
     disclosure: Mapping[str, DisclosurePolicy]
     withhold: tuple[Withhold, ...]
+    parameters: Parameters
+    """Amounts by date and household size, and percentages."""
+    screening: Protocols
     texts: Mapping[str, str]
     """Purpose and re-disclosure texts that notices cite by id."""
 
@@ -73,114 +80,80 @@ class Law:
         return next(states, None)
 
 
+def read_files(path: Path | None = None) -> LawFiles:
+    """Every file of a release, each true to its own kind. Raises LawError naming file, line and what to write."""
+    return _read(Source(path or LAW))
+
+
+def _read(source: Source) -> LawFiles:
+    return LawFiles(
+        release=source.one("release", schema.Release),
+        policy=source.one("policy", schema.PolicyFile),
+        jurisdictions=source.all("jurisdictions", schema.Jurisdictions),
+        facts=source.all("facts", schema.FactsFile),
+        blocks=source.all("blocks", schema.BlocksFile),
+        calendars=source.all("calendars", CalendarsFile),
+        sources=source.all("sources", schema.SourcesFile),
+        duties=source.all("duties", schema.DutiesFile),
+        programs=source.all("programs", schema.ProgramsFile),
+        directory=source.all("directory", schema.DirectoryFile),
+        disclosure=source.all("disclosure", schema.DisclosureFile),
+        parameters=source.all("parameters", ParametersFile),
+        screening=source.all("screening", ScreeningFile),
+    )
+
+
 def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Law:
     """Reads, checks and compiles a release; `overrides` replace policy values (a duration as timedelta or ISO 8601).
 
-    Raises LawError, which names the file, the line and what to write instead.
+    Raises LawError, which names the file, the line and what to write instead. Nothing is half applied: whoever holds
+    an earlier release keeps it.
     """
-    source = _Source(path or LAW)
-    release = source.one("release", schema.Release)
-    policy = _overridden(source.one("policy", schema.PolicyFile), overrides or {})
-    jurisdictions = _merged(source.all("jurisdictions", schema.Jurisdictions), "jurisdictions")
-    facts_files = source.all("facts", schema.FactsFile)
-    facts = _merged(facts_files, "facts")
+    source = Source(path or LAW)
+    files = _read(source)
+    demand_references(files)
+    policy = _overridden(files.policy.content, overrides or {})
+    facts = _merged(files.facts, "facts")
+    parameters = Parameters.of(_merged(files.parameters, "tables"), _merged(files.parameters, "percentages"))
     link = Link(
         facts=facts,
-        blocks=_merged(source.all("blocks", schema.BlocksFile), "blocks"),
+        blocks=_merged(files.blocks, "blocks"),
         policy={name: value.value for name, value in policy.values.items()},
+        tables=parameters.tables,
     )
-    directories = source.all("directory", schema.DirectoryFile)
-    units = {name: source.units(table) for name, table in _merged(directories, "units").items()}
-    disclosures = source.all("disclosure", schema.DisclosureFile)
-    sources = _merged(source.all("sources", schema.SourcesFile), "sources")
-    duties = tuple(
-        link.duty(duty, name) for name, file in source.all("duties", schema.DutiesFile) for duty in file.duties
-    )
+    units = {name: source.units(table) for name, table in _merged(files.directory, "units").items()}
+    counties = {code: source.counties(listed) for code, listed in _merged(files.directory, "counties").items()}
+    duties = tuple(link.duty(duty, file.path.name) for file in files.duties for duty in file.content.duties)
     programs = tuple(
-        link.program(program, name)
-        for name, file in source.all("programs", schema.ProgramsFile)
-        for program in file.programs
+        link.program(program, file.path.name) for file in files.programs for program in file.content.programs
     )
-    law = Law(
-        version=release.version,
+    policies = _merged(files.disclosure, "policies")
+    return Law(
+        version=files.release.content.version,
         # Covers what was read: every file must have been by now.
         digest=source.digest(policy),
         policy_version=_policy_version(policy, bool(overrides)),
-        release=release,
-        jurisdictions=jurisdictions,
+        release=files.release.content,
+        jurisdictions=_merged(files.jurisdictions, "jurisdictions"),
+        calendars=_merged(files.calendars, "calendars"),
         policy=policy.values,
         facts=facts,
         reported=reported_fields(facts),
-        derivations=tuple(link.derivation(item) for _, file in facts_files for item in file.derivations),
+        derivations=tuple(link.derivation(item) for file in files.facts for item in file.content.derivations),
         duties=duties,
         programs=programs,
-        directory=Directory(tuple(spec for _, file in directories for spec in file.recipients), units),
-        disclosure={name: DisclosurePolicy.of(spec) for name, spec in _merged(disclosures, "policies").items()},
-        withhold=tuple(Withhold.of(spec) for _, file in disclosures for spec in file.withhold),
-        texts=_merged(disclosures, "texts"),
+        directory=Directory(tuple(spec for file in files.directory for spec in file.content.recipients), units),
+        counties=counties,
+        disclosure={name: DisclosurePolicy.of(spec) for name, spec in policies.items()},
+        withhold=tuple(Withhold.of(spec) for file in files.disclosure for spec in file.content.withhold),
+        parameters=parameters,
+        screening={(p.id, p.version): p for file in files.screening for p in file.content.protocols},
+        texts=_merged(files.disclosure, "texts"),
     )
-    _check_references(law, set(units), set(sources))
-    return law
 
 
-class _Source:
-    """A folder of law files. A kind is `<kind>.yaml`, every file of the folder `<kind>/`, or both."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._read: dict[str, Any] = {}
-
-    def one(self, kind: str, model: type[Model]) -> Model:
-        path = self._root / f"{kind}.yaml"
-        return validate(model, self._content(path), path)
-
-    def all(self, kind: str, model: type[Model]) -> list[tuple[str, Model]]:
-        single = self._root / f"{kind}.yaml"
-        paths = ([single] if single.exists() else []) + sorted((self._root / kind).glob("*.yaml"))
-        if not paths:
-            raise LawError(f"the law release has no {kind}; write {kind}.yaml or a file in {kind}/")
-        return [(path.name, validate(model, self._content(path), path)) for path in paths]
-
-    def units(self, table: schema.UnitTable) -> tuple[UnitRow, ...]:
-        path = self._root / "directory" / table.file
-        if not path.exists():
-            raise LawError(f"directory/{table.file} is missing; add it or correct `file`")
-        text = path.read_text(encoding="utf-8")
-        self._read[path.name] = text
-        rows = []
-        for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
-            county = row.get(table.county) or ""
-            if len(county) != 5 or not county.isdigit() or not row.get(table.unit):
-                raise LawError(f"{table.file}, line {line}: write a unit and a county code of five digits")
-            until = row.get("effective_until")
-            effective = schema.Period.model_validate(
-                {
-                    "from": date.fromisoformat(row.get("effective_from") or "0001-01-01"),
-                    "until": date.fromisoformat(until) if until else None,
-                }
-            )
-            rows.append(UnitRow(str(row[table.unit]), county, effective))
-        return tuple(rows)
-
-    def digest(self, policy: schema.PolicyFile) -> str:
-        content = self._read | {"policy in force": policy.model_dump(mode="json")}
-        canonical = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
-    def _content(self, path: Path) -> Any:
-        content = read_yaml(path)
-        self._read[str(path.relative_to(self._root))] = content
-        return content
-
-
-def _merged(files: list[tuple[str, Model]], attribute: str) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for name, file in files:
-        for key, value in getattr(file, attribute).items():
-            if key in merged:
-                raise LawError(f"{name}: {key} is already defined in another file; keep one of them")
-            merged[key] = value
-    return merged
+def _merged(files: tuple[LawFile[Any], ...], attribute: str) -> dict[str, Any]:
+    return {key: value for file in files for key, value in getattr(file.content, attribute).items()}
 
 
 def _overridden(policy: schema.PolicyFile, overrides: Mapping[str, Override]) -> schema.PolicyFile:
@@ -201,46 +174,3 @@ def _policy_version(policy: schema.PolicyFile, overridden: bool) -> str:
         return policy.version
     content = json.dumps(policy.model_dump(mode="json"), sort_keys=True)
     return f"{policy.version}+{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-
-
-def _check_references(law: Law, units: set[str], sources: set[str]) -> None:
-    """Everything that an entry names exists."""
-    for fact, catalogued in law.facts.items():
-        if catalogued.ask is not None and catalogued.ask not in law.facts:
-            raise LawError(f"fact {fact}: ask names {catalogued.ask}, which is not in the fact catalogue; correct it")
-    roles = {(spec.role, spec.jurisdiction) for spec in law.directory.specs}
-    for spec in law.directory.specs:
-        if spec.by_unit is not None and spec.by_unit not in units:
-            raise LawError(f"recipient of role {spec.role}: there is no unit table {spec.by_unit}; add it to `units`")
-    for policy_id, policy in law.disclosure.items():
-        for text in (policy.purpose, policy.redisclosure):
-            if text not in law.texts:
-                raise LawError(f"disclosure policy {policy_id}: there is no text {text}; add it to `texts`")
-    ids: set[str] = set()
-    entries: list[schema.Duty | schema.Program] = [duty.spec for duty in law.duties]
-    entries += [program.spec for program in law.programs]
-    for item in entries:
-        if item.id in ids:
-            raise LawError(f"{item.id} is defined twice; keep one of them")
-        ids.add(item.id)
-        if item.jurisdiction not in law.jurisdictions:
-            raise LawError(
-                f"{item.id}: jurisdiction {item.jurisdiction} is not in law/jurisdictions.yaml; add it there"
-            )
-    for program in law.programs:
-        for key in set(program.spec.sources) - sources:
-            raise LawError(f"{program.spec.id}: there is no source {key}; add it to law/sources.yaml")
-    for duty in (compiled.spec for compiled in law.duties):
-        if (duty.recipient_role, duty.jurisdiction) not in roles:
-            raise LawError(f"{duty.id}: nobody fills the role {duty.recipient_role}; add it to law/directory/")
-        for policy_id in (duty.disclosure.policy, *duty.disclosure.when_flag.values()):
-            if policy_id not in law.disclosure:
-                raise LawError(f"{duty.id}: there is no disclosure policy {policy_id}; add it to law/disclosure.yaml")
-            if law.disclosure[policy_id].role != duty.recipient_role:
-                raise LawError(f"{duty.id}: disclosure policy {policy_id} is for another role; name one for its own")
-        durations = {rule.review_after for version in duty.versions for rule in version.rules} | {duty.clock.target}
-        for name in durations:
-            if name is None:
-                continue
-            if name not in law.policy or law.policy[name].type != "duration":
-                raise LawError(f"{duty.id}: {name} is not a duration of law/policy.yaml; add it there")

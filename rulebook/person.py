@@ -70,7 +70,9 @@ def known_facts(
     _add_age(known, facts.age or Age(), facts.circumstances, encounter_on, as_of)
     residence = facts.circumstances.residence_county_fips if facts.circumstances else None
     if residence is not None:
-        known["state_of_residence"] = law.state_of(residence) or "other"
+        state = law.state_of(residence)
+        # The catalog names the states that some program asks for.
+        known["state_of_residence"] = state if state in law.facts["state_of_residence"].values else "other"
     rules = engine(law)
     (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known

@@ -34,7 +34,8 @@ class Period(Node):
         return self.from_ <= day and (self.until is None or day < self.until)
 
 
-def _ordered(periods: list[Period]) -> None:
+def follow_on(periods: list[Period]) -> None:
+    """Raises ValueError where versions leave a gap or overlap."""
     for earlier, later in pairwise(periods):
         if earlier.until != later.from_:
             raise ValueError(
@@ -49,10 +50,13 @@ class Release(Node):
     in_force_from: date
     author: Line
     approver: Line
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Seal of what was approved; written by `firstnotice law archive`."""
 
     @model_validator(mode="after")
     def _two_people(self) -> "Release":
-        if self.author == self.approver:
+        author, approver = (" ".join(name.casefold().split()) for name in (self.author, self.approver))
+        if author == approver:
             raise ValueError("approver must be another person than author")
         return self
 
@@ -183,19 +187,32 @@ class DutyVersion(Node):
 
 
 class Clock(Node):
-    """`limit` counts hours or days from discovery; `target` names a policy duration and is never presented as law."""
+    """`limit` counts hours or days from where the clock starts; `target` names a policy duration and is never
+    presented as law."""
 
     kind: ClockKind
     limit: int | None = Field(default=None, ge=1)
+    starts: Literal["discovery", "custody"] = "discovery"
+    """Custody: while its time is not known, the encounter, which is the earliest that it can have begun."""
+    calendar: Id | None = None
+    """Holidays that business days leave out, from `law/calendars.yaml`."""
     target: FactId | None = None
 
     @model_validator(mode="after")
     def _limited(self) -> "Clock":
         if (self.kind in ("hours", "days", "business_days")) != (self.limit is not None):
             raise ValueError("kind hours, days and business_days need a limit; asap and immediate have none")
-        if self.kind in ("days", "business_days"):
-            raise ValueError("kind days and business_days need the holiday calendar of a later release; use hours")
+        if (self.kind == "business_days") != (self.calendar is not None):
+            raise ValueError("kind business_days, and only that one, names a calendar of law/calendars.yaml")
         return self
+
+
+class Followup(Node):
+    """What comes after a duty, with a clock of its own: the recipient's first act, a denial, a second look."""
+
+    what: Line
+    owed_by: Literal["duty_holder", "recipient"]
+    clock: Clock
 
 
 class DutyDisclosure(Node):
@@ -209,23 +226,43 @@ class Duty(Node):
     title: Line
     jurisdiction: Id
     duty_holder: Line
+    owed_by: Literal[
+        "reporting_agency", "reporting_officer", "child_welfare_agency", "juvenile_officer", "federal_agency", "state"
+    ] = "reporting_agency"
+    """The duty holder as a role that the system knows; `duty_holder` has the words of the law."""
     trigger: Line
     purpose: Line
     recipient_role: Id
-    clock: Clock
+    channel: Literal["electronic", "task", "standing"] = "electronic"
+    """A task is done by a person, or by another agency, and recorded. A standing duty is set off by no encounter."""
+    clock: Clock | None
+    """None exactly for a standing duty."""
     priority: PriorityClass
     acknowledgement: Literal["accepted", "done"]
-    """The recipient's answer that ends the duty."""
+    """The recipient's answer that ends the duty; of a task: that it was done."""
     owner: Id
     """Who has to act while it is for review, or open."""
-    disclosure: DutyDisclosure
+    disclosure: DutyDisclosure | None = None
+    """What a notice may tell; only an electronic duty has one."""
     consent_required: bool = False
+    citation_verified: bool = True
+    """Whether the letter of the citation was seen in the text that is in force."""
+    followups: tuple[Followup, ...] = Field(default=(), strict=False)
+    side_effects: Lines = ()
     versions: tuple[DutyVersion, ...] = Field(strict=False, min_length=1)
     note: Line | None = None
 
     @model_validator(mode="after")
     def _continuous(self) -> "Duty":
-        _ordered([version.effective for version in self.versions])
+        follow_on([version.effective for version in self.versions])
+        return self
+
+    @model_validator(mode="after")
+    def _by_channel(self) -> "Duty":
+        if (self.channel == "electronic") != (self.disclosure is not None):
+            raise ValueError("an electronic duty names its disclosure policy; a task and a standing duty have none")
+        if (self.channel == "standing") != (self.clock is None):
+            raise ValueError("write a clock; only a standing duty writes clock: null")
         return self
 
 
@@ -239,6 +276,15 @@ class UnitTable(Node):
     file: Line
     unit: Line
     county: Line
+
+
+class CountyList(Node):
+    """A CSV beside the directory file that names every county of a jurisdiction, so that none can be forgotten."""
+
+    file: Line
+    county: Line
+    name: Line
+    cite: Cited
 
 
 class CountyOverride(Node):
@@ -255,6 +301,8 @@ class RecipientSpec(Node):
     name: Line
     recipient: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]+(\{unit\})?$")]
     by_unit: Id | None = None
+    delivery: Literal["electronic", "task"] = "electronic"
+    """A task: nobody who could take a message, such as a hotline or the victim; a person tells them."""
     effective: Period
     overrides: tuple[CountyOverride, ...] = Field(default=(), strict=False)
 
@@ -267,6 +315,8 @@ class RecipientSpec(Node):
 
 class DirectoryFile(Node):
     units: dict[Id, UnitTable] = Field(default_factory=dict)
+    counties: dict[Id, CountyList] = Field(default_factory=dict)
+    """By jurisdiction."""
     recipients: tuple[RecipientSpec, ...] = Field(strict=False)
 
 
@@ -344,7 +394,7 @@ class Program(Node):
 
     @model_validator(mode="after")
     def _continuous(self) -> "Program":
-        _ordered([version.effective for version in self.versions])
+        follow_on([version.effective for version in self.versions])
         return self
 
 

@@ -26,7 +26,7 @@ MINIMAL = "mo_juvenile_justice_minimal"
             {"custody": {"custody_for_offense": True, "conduct_alleged_under_18": True}},
             "due",
             ("567.020.5",),
-            (),
+            ("bar_567_020_5_may_apply",),
         ),
         (
             {"years": 20, "verified_by": "child_protection_record"},
@@ -89,7 +89,7 @@ MINIMAL = "mo_juvenile_justice_minimal"
             {"custody": {"conduct_alleged_on": "2025-01-14"}},
             "due",
             ("567.020.5",),
-            (),
+            ("bar_567_020_5_may_apply",),
         ),
         (
             {"birth_date": "2007-01-15", "verified_by": "ncic"},

@@ -87,8 +87,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, file: str, old: str, new: str, m
 
 def test_a_release_without_a_kind_of_file_is_refused(tmp_path: Path) -> None:
     release = release_copy(tmp_path)
-    (release / "disclosure.yaml").unlink()
-    with pytest.raises(LawError, match="has no disclosure"):
+    (release / "sources.yaml").unlink()
+    with pytest.raises(LawError, match="has no sources"):
         load_law(release)
 
 

@@ -1,0 +1,118 @@
+"""What is wrong with a release as a whole: beside what loading it refuses, a rule that can never apply, a county
+without a recipient, two recipients on one day."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from rulebook import schema
+from rulebook.errors import LawError
+from rulebook.loader import Law, load_law, read_files
+from rulebook.reach import Reach
+from rulebook.references import LawFiles, names, walk
+from rulebook.release import unsealed
+from rulebook.source import Finding, LawFile, Place
+
+
+def check(path: Path) -> tuple[str, ...]:
+    """All that is wrong with the release in a folder, one line each: file, line, what to write instead."""
+    try:
+        law = load_law(path)
+    except LawError as error:
+        return tuple(str(error).splitlines())
+    files = read_files(path)
+    found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law), *_programs_named(files)]
+    seal = unsealed(path)
+    if seal is not None:
+        found.append(files.release.finding(("digest",), seal))
+    return tuple(str(finding) for finding in found)
+
+
+def _unreachable(files: LawFiles, law: Law) -> Iterator[Finding]:
+    reach = Reach(
+        law.facts,
+        {name: block for file in files.blocks for name, block in file.content.blocks.items()},
+        {name: value.value for name, value in law.policy.items()},
+    )
+    yield from _rules(files, reach)
+    yield from _branches(files, reach)
+
+
+def _rules(files: LawFiles, reach: Reach) -> Iterator[Finding]:
+    for file in files.duties:
+        for number, duty in enumerate(file.content.duties):
+            for v, version in enumerate(duty.versions):
+                for r, rule in enumerate(version.rules):
+                    before = [earlier.when for earlier in version.rules[:r] if earlier.when is not None]
+                    if not reach.can_apply(rule.when, before):
+                        message = f"{duty.id}: this rule can never apply; correct it, or remove it"
+                        yield file.finding(("duties", number, "versions", v, "rules", r), message)
+
+
+def _branches(files: LawFiles, reach: Reach) -> Iterator[Finding]:
+    for file in files.programs:
+        for number, program in enumerate(file.content.programs):
+            for v, version in enumerate(program.versions):
+                for part, node in walk(version.when):
+                    if (not part or part[-2] == "any") and "not" not in part and not reach.both(version.when, node):
+                        what = "this branch can" if part else "the condition can"
+                        message = f"{program.id}: {what} never be true; correct it, or remove it"
+                        yield file.finding(("programs", number, "versions", v, "when", *part), message)
+
+
+def _directory_periods(files: LawFiles) -> Iterator[Finding]:
+    by_role: dict[tuple[str, str], list[tuple[schema.Period, LawFile[schema.DirectoryFile], int]]] = {}
+    for file in files.directory:
+        for number, spec in enumerate(file.content.recipients):
+            by_role.setdefault((spec.role, spec.jurisdiction), []).append((spec.effective, file, number))
+    for (role, jurisdiction), entries in by_role.items():
+        ordered = sorted(entries, key=lambda entry: entry[0].from_)
+        for (earlier, _, _), (later, file, number) in pairwise(ordered):
+            if earlier.until != later.from_:
+                what = f"role {role} of {jurisdiction} has a gap or two recipients on one day"
+                message = f"{what}; write until: {later.from_} in the entry before"
+                yield file.finding(("recipients", number, "effective"), message)
+
+
+def _counties(files: LawFiles, law: Law) -> Iterator[Finding]:
+    on = law.release.in_force_from
+    for file in files.directory:
+        for number, spec in enumerate(file.content.recipients):
+            if spec.by_unit is None or not spec.effective.holds(on):
+                continue
+            place: Place = ("recipients", number, "by_unit")
+            if spec.jurisdiction not in law.counties:
+                message = (
+                    f"no list of counties for {spec.jurisdiction}; add one to `counties`, so that none is forgotten"
+                )
+                yield file.finding(place, message)
+                continue
+            for code, name in law.counties[spec.jurisdiction].items():
+                if law.directory.resolve(spec.role, spec.jurisdiction, code, on) is None:
+                    message = (
+                        f"county {code} ({name}) has no recipient in the role {spec.role}; {_add_row(spec, files)}"
+                    )
+                    yield file.finding(place, message)
+            for code, days in law.directory.clashes(spec.by_unit):
+                yield file.finding(place, f"county {code} has {days}; {_add_row(spec, files)}")
+
+
+def _add_row(spec: schema.RecipientSpec, files: LawFiles) -> str:
+    table = names(files.directory, "units")[spec.by_unit or ""]
+    file = table.file if isinstance(table, schema.UnitTable) else ""
+    return f"correct its row in directory/{file}"
+
+
+def _programs_named(files: LawFiles) -> Iterator[Finding]:
+    """Parameters name programs only to be compared with them: nothing is decided by the name."""
+    programs = {program.id for file in files.programs for program in file.content.programs}
+    for file in files.parameters:
+        named: list[tuple[Place, str]] = [
+            (("tables", name, "adopted", n), adoption.program)
+            for name, table in file.content.tables.items()
+            for n, adoption in enumerate(table.adopted)
+        ]
+        named += [(("percentages", name), spec.program) for name, spec in file.content.percentages.items()]
+        for place, program in named:
+            if program not in programs:
+                yield file.finding(place, f"{place[1]}: there is no program {program}; correct the name")

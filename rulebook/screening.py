@@ -1,0 +1,143 @@
+"""Screening protocols and training records: who may ask, with which instrument, and what an outcome may mean.
+
+Instruments are copyrighted: identifiers, domains and scoring are held, never the text of a question. A screen can raise
+how firmly somebody is regarded as a victim; it never lowers it and never cancels a duty (RSMo 566.223.3, permissive).
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from contracts.facts import ScreeningResult, SubjectFacts
+from rulebook.conditions import Node
+from rulebook.schema import Cited, Id, Line, Period
+
+Administrator = Literal["trained_officer", "advocate", "clinician", "child_welfare_worker"]
+Implied = Literal["unchanged", "suspected", "presumed"]
+
+
+class Population(Node):
+    min_age: int | None = Field(default=None, ge=0)
+    max_age: int | None = Field(default=None, ge=0)
+    setting: Line
+
+
+class Indicator(Node):
+    """A domain that the instrument looks at; our own words, not its questions."""
+
+    code: Id
+    label: Line
+
+
+class Band(Node):
+    outcome: Literal["negative", "possible", "clear"]
+    at_least: int = Field(ge=0)
+
+
+class Scoring(Node):
+    method: Literal["any_yes", "count", "weighted", "judgement"]
+    bands: tuple[Band, ...] = Field(default=(), strict=False)
+    """From the lowest score up; the first begins at 0. None where a person judges, or the bands were not seen."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Scoring":
+        if self.bands and self.bands[0].at_least != 0:
+            raise ValueError("the first band begins at 0")
+        if any(later.at_least <= earlier.at_least for earlier, later in pairwise(self.bands)):
+            raise ValueError("bands are written from the lowest score up")
+        return self
+
+    def outcome(self, score: int) -> str | None:
+        """The band of a score; None where there are none. Raises ValueError for a score below 0."""
+        if score < 0:
+            raise ValueError("a score is 0 or more")
+        return next((band.outcome for band in reversed(self.bands) if score >= band.at_least), None)
+
+
+class Protocol(Node):
+    id: Id
+    version: Line
+    instrument: Line
+    publisher: Line
+    instrument_version: Line
+    population: Population
+    trafficking_types: tuple[Literal["sex", "labor"], ...] = Field(strict=False, min_length=1)
+    languages: tuple[Line, ...] = Field(default=(), strict=False)
+    """ISO 639-3; none where it was not found."""
+    administrators: tuple[Administrator, ...] = Field(strict=False, min_length=1)
+    training_required: Id | None = None
+    indicators: tuple[Indicator, ...] = Field(strict=False)
+    scoring: Scoring
+    outcome_map: dict[Literal["negative", "possible", "clear", "stopped"], Implied]
+    """The least victim status that an outcome stands for; nothing makes anybody confirmed."""
+    licence: Line
+    effective: Period
+    approved_by: Line
+    cite: Cited
+    verified: bool
+    note: Line | None = None
+
+    @model_validator(mode="after")
+    def _never_lowers(self) -> "Protocol":
+        if any(self.outcome_map.get(outcome) != "unchanged" for outcome in ("negative", "stopped")):
+            raise ValueError("negative and stopped leave the status unchanged: a screen never cancels anything")
+        if {"possible", "clear"} - set(self.outcome_map):
+            raise ValueError("outcome_map says what possible and clear stand for")
+        if not self.verified and self.note is None:
+            raise ValueError("what is not verified says so in a note: what was seen, and what is to be checked")
+        return self
+
+
+class ScreeningFile(Node):
+    protocols: tuple[Protocol, ...] = Field(strict=False)
+
+
+class TrainingRecord(Node):
+    """That a person completed a course; kept by the agency, cited where a protocol demands training."""
+
+    person_ref: Id
+    course_id: Id
+    provider: Line
+    hours: int = Field(ge=1, le=1000)
+    completed_on: date
+    expires_on: date | None = None
+    protocols: tuple[Line, ...] = Field(default=(), strict=False)
+    """Protocol and version that it trains for, as `id@version`; none: a course on identification in general."""
+
+    @model_validator(mode="after")
+    def _forward(self) -> "TrainingRecord":
+        if self.expires_on is not None and self.expires_on <= self.completed_on:
+            raise ValueError("expires_on must be later than completed_on")
+        return self
+
+    def covers(self, protocol: Protocol, on: date) -> bool:
+        """Whether it entitles to administer a protocol on a day."""
+        in_time = self.completed_on <= on and (self.expires_on is None or on < self.expires_on)
+        trained = f"{protocol.id}@{protocol.version}" in self.protocols
+        return in_time and (trained or self.course_id == protocol.training_required)
+
+
+Protocols = Mapping[tuple[str, str], Protocol]
+"""By id and version."""
+
+
+def implied_status(result: ScreeningResult, protocols: Protocols) -> Implied | None:
+    """The least victim status that a result stands for; None for a protocol that the law does not hold."""
+    protocol = protocols.get((result.protocol_id, result.protocol_version))
+    return None if protocol is None else protocol.outcome_map[result.outcome]
+
+
+def screening_problems(facts: SubjectFacts, protocols: Protocols, on: date) -> list[tuple[str, str]]:
+    """Screenings that cite a protocol which is not held, or was not in force: the field, and what to write instead."""
+    problems = []
+    for number, result in enumerate(facts.circumstances.screening if facts.circumstances else ()):
+        field = f"circumstances.screening.{number}"
+        protocol = protocols.get((result.protocol_id, result.protocol_version))
+        if protocol is None:
+            problems.append((f"{field}.protocol_id", "is not a protocol and version of law/screening/"))
+        elif not protocol.effective.holds(result.administered_at.date() if result.administered_at else on):
+            problems.append((f"{field}.protocol_version", "was not in force on that day; name the version that was"))
+    return problems

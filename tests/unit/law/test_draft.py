@@ -1,0 +1,180 @@
+"""No program's condition is weaker than in the draft catalog, unless docs/law.md says so and names its source."""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rulebook.loader import Law
+from rulebook.programs import determine
+from tests.unit.law import draft
+from tests.unit.law.people import noon, person
+
+DRAFT = draft.read()
+DAYS = [date(2025, 5, 4), date(2025, 7, 3), date(2025, 7, 4), date(2026, 9, 30), date(2026, 10, 1), date(2026, 11, 22)]
+DAYS += [date(2026, 12, 31), date(2027, 1, 1)]
+DOCUMENT = Path(__file__).parents[3] / "docs" / "law.md"
+RANK = {"not_eligible": 0, "potentially_eligible": 1, "eligible": 2}
+PEOPLE_OF_A_PROGRAM = 64
+
+
+@cache
+def values(program_id: str) -> dict[str, list[Any]]:
+    """For each fact that the draft reads here: its values on both sides of every boundary, and not known."""
+    found: dict[str, set[Any]] = defaultdict(set)
+    (program,) = (p for p in DRAFT["programs"] if p["id"] == program_id)
+    for leaf in (leaf for rule in program["rules"] for leaf in draft.leaves(rule["when"])):
+        found[leaf["fact"]] |= set(_around(leaf))
+    return {fact: [*sorted(around, key=str), None] for fact, around in found.items()}
+
+
+def _around(leaf: draft.Draft) -> Iterator[Any]:
+    fact, op, threshold = leaf["fact"], leaf["op"], leaf.get("value")
+    if op in ("is_true", "is_false"):
+        yield from (True, False)
+    elif op == "within_months":
+        yield from (timedelta(days=days) for days in (0, threshold * 30, threshold * 30 + 6, threshold * 31 + 1))
+    elif op == "within_days":
+        yield from (timedelta(days=days) for days in (0, threshold, threshold + 1))
+    elif fact == "age_years" or DRAFT["facts"][fact]["type"] == "int":
+        yield from (threshold - 1, threshold, threshold + 1)
+    elif DRAFT["facts"][fact]["type"] == "number":
+        yield from (f"{Decimal(threshold) + step}" for step in (Decimal("-0.01"), 0, Decimal("0.01")))
+    else:
+        yield from (value for value in DRAFT["facts"][fact]["values"] if value != "unknown")
+
+
+def people() -> Iterator[tuple[dict[str, Any], date]]:
+    """Facts around the boundaries of one program after the other, the favorable ones more often."""
+    chance = random.Random(566_223)
+    for program in DRAFT["programs"]:
+        around = values(program["id"])
+        for number in range(PEOPLE_OF_A_PROGRAM):
+            day = DAYS[number % len(DAYS)]
+            rule = chance.choice(program["rules"])
+            facts = {fact: _pick(chance, fact, options, rule, day) for fact, options in around.items()}
+            facts["victim_status"] = chance.choice(["suspected", "presumed", "confirmed", "confirmed", None])
+            facts.setdefault("age_years", chance.choice([0, 1, 13, 17, 18, 19, 30, 65, None]))
+            facts.setdefault("citizenship_status", chance.choice(["us_citizen", "lpr", "undocumented", None]))
+            yield {fact: value for fact, value in facts.items() if value is not None}, day
+
+
+def _pick(chance: random.Random, fact: str, options: list[Any], rule: draft.Draft, day: date) -> Any:
+    dated = [day - option if isinstance(option, timedelta) else option for option in options]
+    fitting = [
+        value
+        for value in dated
+        for leaf in draft.leaves(rule["when"])
+        if leaf["fact"] == fact and draft.condition(leaf, {fact: value}, day)
+    ]
+    return chance.choice(fitting if fitting and chance.random() < 0.7 else dated)
+
+
+def of_the_report(facts: dict[str, Any], day: date) -> dict[str, Any]:
+    """The same person as a records system would report: a birth date for an age, a presumption by its sign."""
+    reported = dict(facts)
+    if (age := reported.pop("age_years", None)) is not None:
+        reported["birth_date"] = day.replace(year=day.year - age)
+    if reported.pop("minor_presumed", None) or reported.get("is_minor"):
+        reported["apparent_minor"] = True
+    reported.pop("is_minor", None)
+    return reported
+
+
+def coherent(facts: dict[str, Any]) -> dict[str, Any]:
+    """`is_minor` is never reported: it follows from the age, or is presumed."""
+    known = dict(facts)
+    minor = known.pop("is_minor", None)
+    if minor and "age_years" not in known:
+        known["minor_presumed"] = True
+    return known
+
+
+def test_no_condition_is_weaker_than_the_draft_unless_documented(law: Law) -> None:
+    wider: dict[str, str] = {}
+    stricter: dict[str, str] = {}
+    settled: dict[str, set[int]] = defaultdict(set)
+    for given, day in people():
+        facts = coherent(given)
+        known = draft.derived(DRAFT, facts, day)
+        subject = person(of_the_report(facts, day), law)
+        found = determine(subject, law, jurisdiction="MO", encounter_at=noon(day), as_of=noon(day))
+        for program in DRAFT["programs"]:
+            if not _held(program, known, day):
+                continue
+            wanted = {False: 0, None: 1, True: 2}[draft.answer(program, known, day)]
+            ours = found.answer(program["id"])
+            got = RANK[ours.presumed.outcome if ours.presumed else ours.outcome]
+            if ours.supply in ("unknown", "not_available"):
+                got = min(got, {"unknown": 1, "not_available": 0}[ours.supply])
+            settled[program["id"]].add(wanted)
+            if got != wanted:
+                (wider if got > wanted else stricter)[program["id"]] = f"{day}: {facts}"
+    assert {i for i, seen in settled.items() if not {0, 2} <= seen} <= {"national_hotline_referral"}
+    documented = documented_differences()
+    assert set(wider) == {i for i, kind in documented.items() if kind == "wider"}, wider
+    assert set(stricter) == {i for i, kind in documented.items() if kind == "stricter"}, stricter
+
+
+def _held(program: draft.Draft, known: dict[str, Any], day: date) -> bool:
+    """The draft holds a rule for that day; what it says of earlier days is nothing."""
+    chosen = known.get(program["version_key"], date.max) if "version_key" in program else day
+    return chosen >= date.fromisoformat(program["rules"][0]["effective_from"])
+
+
+def documented_differences() -> dict[str, str]:
+    """The table of docs/law.md: program, and whether our condition is stricter or wider. Every row has a source."""
+    rows = re.findall(r"^\| `(\w+)` \| (stricter|wider) \| (.+?) \| (.+?) \|$", DOCUMENT.read_text("utf-8"), re.M)
+    assert all(source.strip() for _, _, _, source in rows)
+    return {program: kind for program, kind, _, _ in rows}
+
+
+def test_all_56_programs_of_the_draft_are_in_with_what_they_give_and_ask_for(law: Law) -> None:
+    ours = {program.spec.id: program.spec for program in law.programs}
+    assert set(ours) == {program["id"] for program in DRAFT["programs"]}
+    assert len(ours) == 56
+    for program in DRAFT["programs"]:
+        spec = ours[program["id"]]
+        for same in ("level", "agency", "kind", "victim_status_min", "le_cooperation", "confidence"):
+            assert american(getattr(spec, same)) == american(program[same]), (spec.id, same)
+        assert list(spec.services) == program["services"]
+        assert list(spec.tags) == program["tags"]
+        assert american(spec.documents) == american([d for d in program["documents"] if d != "None"]), spec.id
+        steps = {who: what for who, what in _steps(program).items() if what != "none"}
+        assert american({w: what for w, what in spec.next_step.model_dump().items() if what}) == american(steps), (
+            spec.id
+        )
+        assert list(spec.common_unknowns) == program["common_unknowns"], spec.id
+        assert american(spec.time_limits) == american(program.get("time_limits")), spec.id
+        supply = {leaf["fact"] for r in program["rules"] for leaf in draft.leaves(r["when"])}
+        supply &= {"provider_in_area", "funds_available"}
+        assert all(set(version.spec.supply) == supply for version in spec_versions(law, spec.id)), spec.id
+        cited = {line for version in spec.versions for line in version.cite}
+        assert cited >= set(program["citations"]) or spec.id in ("mohealthnet_kids", "snap"), spec.id
+
+
+def _steps(program: draft.Draft) -> dict[str, str]:
+    """The draft wrote its texts unquoted in flow style, where YAML takes a comma for the next key."""
+    texts: dict[str, str] = {}
+    for key, value in program["next_step"].items():
+        if key in ("agency", "dss"):
+            texts[key] = value
+        else:
+            last = next(reversed(texts))
+            texts[last] = f"{texts[last]}, {key}"
+    return texts
+
+
+def american(text: Any) -> str:
+    """Our spelling; the draft wrote British."""
+    return str(list(text) if isinstance(text, tuple) else text).replace("programme", "program")
+
+
+def spec_versions(law: Law, program_id: str) -> Any:
+    (program,) = (p for p in law.programs if p.spec.id == program_id)
+    return program.versions

@@ -1,0 +1,94 @@
+"""Golden cases: facts, day, and the answer that a person derived from the citation; never recorded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rulebook.duties import DutyFacts, decide
+from rulebook.loader import Law
+from rulebook.programs import determine
+from tests.unit.law.people import noon, person
+
+GOLDEN = Path(__file__).parent / "golden"
+TODAY = "2026-11-22"
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    subject: str
+    """A program's or a duty's id."""
+    kind: str
+    facts: dict[str, Any]
+    as_of: str
+    expect: Any
+    jurisdiction: str
+    review_expired: bool
+
+
+def cases(kind: str) -> list[Case]:
+    found = []
+    for path in sorted(GOLDEN.glob("*.yaml")):
+        for group in yaml.safe_load(path.read_text("utf-8")):
+            if kind not in group:
+                continue
+            for number, case in enumerate(group["cases"], start=1):
+                assert case["because"], path
+                assert case.get("cite") or group["cite"], path
+                facts = group.get("given", {}) | case.get("with", {})
+                found.append(
+                    Case(
+                        name=f"{group[kind]}-{number}",
+                        subject=group[kind],
+                        kind=kind,
+                        facts={fact: value for fact, value in facts.items() if value is not None},
+                        as_of=str(case.get("as_of", TODAY)),
+                        expect=case["expect"],
+                        jurisdiction=case.get("jurisdiction", group.get("jurisdiction", "MO")),
+                        review_expired=case.get("review_expired", False),
+                    )
+                )
+    return found
+
+
+PROGRAMS, DUTIES = cases("program"), cases("duty")
+
+
+def test_there_are_at_least_150_golden_cases() -> None:
+    assert len(PROGRAMS) + len(DUTIES) >= 150
+
+
+@pytest.mark.parametrize("case", PROGRAMS, ids=lambda case: case.name)
+def test_a_program_answers_what_its_citation_says(case: Case, law: Law) -> None:
+    subject = person(case.facts, law)
+    found = determine(
+        subject, law, jurisdiction=case.jurisdiction, encounter_at=noon(case.as_of), as_of=noon(case.as_of)
+    )
+    answer = found.answer(case.subject)
+    outcome = answer.presumed.outcome if answer.presumed else answer.outcome
+    assert outcome == case.expect
+    assert answer.presumed is not None or bool(answer.missing) == (case.expect == "potentially_eligible")
+
+
+@pytest.mark.parametrize("case", DUTIES, ids=lambda case: case.name)
+def test_a_duty_is_decided_as_its_citation_says(case: Case, law: Law) -> None:
+    at = noon(case.as_of)
+    facts = DutyFacts(
+        subject=person(case.facts, law),
+        encounter_at=at,
+        discovered_at=at,
+        as_of=at,
+        jurisdiction=case.jurisdiction,
+        review_expired=case.review_expired,
+    )
+    (decision,) = (d for d in decide(facts, law, all_duties=True) if d.duty_id == case.subject)
+    expected = case.expect if isinstance(case.expect, dict) else {"outcome": case.expect}
+    for name, value in expected.items():
+        got = getattr(decision, name)
+        if isinstance(got, datetime):
+            got = got.isoformat()
+        assert (list(got) if isinstance(got, tuple) else got) == value, name

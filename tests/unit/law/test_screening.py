@@ -1,0 +1,151 @@
+"""Screening may raise how firmly somebody is regarded as a victim; it lowers nothing and cancels no duty.
+
+And facts that may divert from prosecution are labeled for whoever decides, never decided.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.facts import ScreeningResult
+from rulebook.check import check
+from rulebook.disclosure import disclose
+from rulebook.duties import Decision, DutyFacts, decide
+from rulebook.loader import Law
+from rulebook.screening import Protocol, TrainingRecord, implied_status, screening_problems
+from tests.unit.law.people import noon, person
+from tests.unit.rulebook.builders import release_copy
+
+DEFENSE, BAR = "may_support_defense_566_223_2", "bar_567_020_5_may_apply"
+
+
+def decisions(law: Law, screening: tuple[dict[str, str], ...] = (), **facts: Any) -> dict[str, Decision]:
+    subject = person(facts | {"county": "29095"}, law)
+    assert subject.circumstances is not None
+    results = tuple(ScreeningResult.model_validate(result) for result in screening)
+    subject = subject.model_copy(
+        update={"circumstances": subject.circumstances.model_copy(update={"screening": results})}
+    )
+    at = noon("2026-11-22")
+    case = DutyFacts(subject=subject, encounter_at=at, discovered_at=at, as_of=at, jurisdiction="MO")
+    return {decision.duty_id: decision for decision in decide(case, law, all_duties=True)}
+
+
+@pytest.mark.parametrize("age", [{}, {"birth_date": "2010-01-01"}, {"birth_date": "1990-01-01"}])
+@pytest.mark.parametrize("outcome", ["negative", "stopped"])
+def test_a_negative_screen_never_cancels_a_duty(law: Law, outcome: str, age: dict[str, str]) -> None:
+    results = tuple(
+        {"protocol_id": protocol, "protocol_version": version, "outcome": outcome}
+        for protocol, version in law.screening
+    )
+    assert decisions(law, results, **age) == decisions(law, **age)
+    assert decisions(law, results, **age)["MO.566_223.DSS"].outcome == "due"
+
+
+def test_no_outcome_lowers_a_status_and_none_confirms(law: Law) -> None:
+    assert len(law.screening) == 8
+    for (protocol, version), spec in law.screening.items():
+        for outcome in ("negative", "possible", "clear", "stopped"):
+            result = ScreeningResult(protocol_id=protocol, protocol_version=version, outcome=outcome)
+            wanted = {"negative": "unchanged", "stopped": "unchanged", "possible": "suspected", "clear": "presumed"}
+            assert implied_status(result, law.screening) == wanted[outcome]
+        assert spec.verified or spec.note
+
+
+def test_a_screening_cites_a_protocol_that_the_law_holds(law: Law) -> None:
+    subject = person({}, law)
+    assert subject.circumstances is not None
+    results = tuple(
+        ScreeningResult(protocol_id=protocol, protocol_version="1", outcome="possible") for protocol in ("qyit", "quiz")
+    )
+    cited = subject.model_copy(
+        update={"circumstances": subject.circumstances.model_copy(update={"screening": results})}
+    )
+    assert [field for field, _ in screening_problems(cited, law.screening, date(2026, 11, 22))] == [
+        "circumstances.screening.1.protocol_id"
+    ]
+    assert next(field for field, _ in screening_problems(cited, law.screening, date(2018, 12, 31))) == (
+        "circumstances.screening.0.protocol_version"
+    )
+
+
+def test_a_score_falls_into_its_band(law: Law) -> None:
+    scoring = law.screening["qyit", "1"].scoring
+    assert [scoring.outcome(score) for score in (0, 1, 4)] == ["negative", "possible", "possible"]
+    assert law.screening["tvit-short", "1"].scoring.outcome(3) is None
+
+
+def test_training_covers_a_protocol_while_it_lasts(law: Law) -> None:
+    protocol = law.screening["mo-cd-ht", "1"]
+    record = TrainingRecord(
+        person_ref="officer-7",
+        course_id="mo-cd-human-trafficking",
+        provider="Children's Division",
+        hours=4,
+        completed_on=date(2025, 1, 10),
+        expires_on=date(2027, 1, 10),
+    )
+    days = [date(2025, 1, 9), date(2025, 1, 10), date(2027, 1, 9), date(2027, 1, 10)]
+    assert [record.covers(protocol, day) for day in days] == [False, True, True, False]
+    assert not record.covers(law.screening["qyit", "1"], days[1])
+    with pytest.raises(ValidationError):
+        TrainingRecord.model_validate(record.model_dump() | {"expires_on": date(2025, 1, 10)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("negative: unchanged", "negative: suspected", "never cancels anything"),
+        ("clear: presumed", "clear: confirmed", "'presumed'"),
+        ("bands: [{outcome: negative, at_least: 0}", "bands: [{outcome: negative, at_least: 2}", "begins at 0"),
+        ("  - id: tvit-short", "  - id: ahtst", "ahtst@1 is defined twice"),
+    ],
+)
+def test_a_wrong_protocol_is_found(tmp_path: Path, old: str, new: str, message: str) -> None:
+    release = release_copy(tmp_path)
+    path = release / "screening" / "instruments.yaml"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    found = check(release)
+    assert any(message in finding and finding.startswith("instruments.yaml, line ") for finding in found), found
+
+
+def test_no_text_of_a_question_is_held() -> None:
+    assert not {"questions", "items", "text"} & set(Protocol.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("facts", "flags"),
+    [
+        ({"birth_date": "2010-01-01", "force_or_threat_indicated": True}, {DEFENSE}),
+        ({"birth_date": "2010-01-01", "custody_under_prostitution_law": True}, {BAR}),
+        ({"apparent_minor": True, "custody_under_prostitution_law": True}, {"needs_age_check", BAR}),
+        ({"birth_date": "2000-01-01", "age_at_alleged_offence_under_18": True}, {BAR}),
+        (
+            {"birth_date": "2000-01-01", "age_at_alleged_offence_under_18": True, "force_or_threat_indicated": True},
+            {BAR, DEFENSE},
+        ),
+        ({"birth_date": "2010-01-01", "force_or_threat_indicated": False}, set()),
+        ({"birth_date": "2010-01-01"}, set()),
+    ],
+)
+def test_facts_on_diversion_are_labeled_on_the_juvenile_notice(
+    law: Law, facts: dict[str, Any], flags: set[str]
+) -> None:
+    decision = decisions(law, **facts)["MO.566_223.JJ"]
+    assert decision.outcome == "due"
+    assert set(decision.flags) == flags
+    told = set(disclose(person(facts, law), decision.disclosure, law, decision.flags).get("flags", []))
+    assert told == (flags if "needs_age_check" not in flags else {"needs_age_check"})
+    assert all(f"flag.{flag}" in law.texts for flag in flags - {"needs_age_check"})
+
+
+def test_nobody_but_the_juvenile_officer_is_told_of_diversion(law: Law) -> None:
+    told = {name for name, policy in law.disclosure.items() if policy.flags & {DEFENSE, BAR}}
+    assert told == {"mo_juvenile_justice"}
+    (program_reading_it,) = ({leaf.fact for p in law.programs for v in p.versions for leaf in v.leaves},)
+    assert "force_or_threat_indicated" not in program_reading_it
