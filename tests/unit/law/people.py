@@ -5,6 +5,7 @@ from typing import Any
 
 from contracts.facts import SubjectFacts
 from rulebook.loader import Law
+from rulebook.programs import ProgramAnswer
 
 _AGE = ("birth_date", "years", "verified_by", "estimated_min", "estimated_max", "stated_years", "apparent_minor")
 COUNTY_OF = {"MO": "29095", "other": "20091"}
@@ -35,6 +36,12 @@ def person(facts: dict[str, Any], law: Law) -> SubjectFacts:
         group = "status" if spec.group == "status" else "circumstances"
         _put(tree, tuple(spec.from_.split(".")) if spec.from_ else (group, "facts", fact), value)
     return SubjectFacts.model_validate(tree)
+
+
+def presuming(answer: ProgramAnswer) -> str:
+    """The outcome if what the law presumes is so; presumptions may be told apart from what is known."""
+    presumed = getattr(answer, "presumed", None)
+    return str(answer.outcome if presumed is None else presumed.outcome)
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:

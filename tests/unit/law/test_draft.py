@@ -13,7 +13,7 @@ from typing import Any
 from rulebook.loader import Law
 from rulebook.programs import determine
 from tests.unit.law import draft
-from tests.unit.law.people import noon, person
+from tests.unit.law.people import noon, person, presuming
 
 DRAFT = draft.read()
 DAYS = [date(2025, 5, 4), date(2025, 7, 3), date(2025, 7, 4), date(2026, 9, 30), date(2026, 10, 1), date(2026, 11, 22)]
@@ -109,7 +109,7 @@ def test_no_condition_is_weaker_than_the_draft_unless_documented(law: Law) -> No
                 continue
             wanted = {False: 0, None: 1, True: 2}[draft.answer(program, known, day)]
             ours = found.answer(program["id"])
-            got = RANK[ours.presumed.outcome if ours.presumed else ours.outcome]
+            got = RANK[presuming(ours)]
             if ours.supply in ("unknown", "not_available"):
                 got = min(got, {"unknown": 1, "not_available": 0}[ours.supply])
             settled[program["id"]].add(wanted)
