@@ -18,7 +18,7 @@ from kernel.errors import ConfigurationError
 from launcher.client import Signed, accepted
 from launcher.history import History, histories, open_points, read_trail
 from launcher.home import Home
-from rulebook.duties import Decision, DutyFacts, decide
+from rulebook.duties import Decision, DutyFacts, decide, reported_duties
 from rulebook.loader import Law
 from rulebook.programs import Determination, determine
 from services.intake.domain.merge_patch import merge_patch
@@ -68,7 +68,7 @@ class Case:
     """Subjects whose amendment was accepted."""
 
     def open_points(self, law: Law) -> list[str]:
-        return open_points(self.history, [duty.spec.id for duty in law.duties], self.amended)
+        return open_points(self.history, reported_duties(law, JURISDICTION), self.amended)
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,16 @@ def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Dec
         facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
     )
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
-    return tuple(
-        _decide(duty, on, facts, law)
-        for duty in plan.duties
-        if all_duties or (duty.spec.channel == "electronic" and duty.spec.owed_by == "reporting_agency")
-    )
+    return tuple(_decide(duty, on, facts, law) for duty in plan.duties if all_duties or _is_reported(duty))
+
+
+def reported_duties(law: Law, jurisdiction: str) -> tuple[str, ...]:
+    """Ids of the duties that `decide` answers for every subject: owed by the reporting agency, sent as a message."""
+    return tuple(duty.spec.id for duty in engine(law).plan(jurisdiction).duties if _is_reported(duty))
+
+
+def _is_reported(duty: CompiledDuty) -> bool:
+    return duty.spec.channel == "electronic" and duty.spec.owed_by == "reporting_agency"
 
 
 def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> Decision:

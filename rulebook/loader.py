@@ -114,10 +114,12 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
     demand_references(files)
     policy = _overridden(files.policy.content, overrides or {})
     facts = _merged(files.facts, "facts")
+    parameters = Parameters.of(_merged(files.parameters, "tables"), _merged(files.parameters, "percentages"))
     link = Link(
         facts=facts,
         blocks=_merged(files.blocks, "blocks"),
         policy={name: value.value for name, value in policy.values.items()},
+        tables=parameters.tables,
     )
     units = {name: source.units(table) for name, table in _merged(files.directory, "units").items()}
     counties = {code: source.counties(listed) for code, listed in _merged(files.directory, "counties").items()}
@@ -144,7 +146,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         counties=counties,
         disclosure={name: DisclosurePolicy.of(spec) for name, spec in policies.items()},
         withhold=tuple(Withhold.of(spec) for file in files.disclosure for spec in file.content.withhold),
-        parameters=Parameters.of(_merged(files.parameters, "tables"), _merged(files.parameters, "percentages")),
+        parameters=parameters,
         screening={(p.id, p.version): p for file in files.screening for p in file.content.protocols},
         texts=_merged(files.disclosure, "texts"),
     )

@@ -11,8 +11,8 @@ from pydantic import Field, StringConstraints, model_validator
 from rulebook.conditions import Node
 from rulebook.errors import LawError
 from rulebook.schema import Cited, Id, Line, Period, follow_on
+from rulebook.tables import Rounding
 
-Rounding = Literal["cent_down", "cent_up", "cent_half_up", "dollar_down", "dollar_up", "dollar_half_up"]
 Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,2})?$")]
 
 
