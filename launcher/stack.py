@@ -1,4 +1,4 @@
-"""Everything that runs for a trial on one machine: in one process, or as one process per service with Kafka."""
+"""Everything that runs for a trial on one machine: with the embedded log, or with Kafka."""
 
 import asyncio
 import os
