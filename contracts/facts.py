@@ -249,3 +249,22 @@ class EncounterReport(Facts):
             identity=subject.identity,
             narrative=subject.narrative,
         )
+
+
+class Screening(Facts):
+    """One person to screen: what a report says of one subject, and the encounter if it matters."""
+
+    encounter_at: AwareDatetime
+    encounter: EncounterFacts | None = None
+    subject: Subject
+    jurisdiction: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+    """Whose law applies; absent: the installation's own."""
+
+    def facts(self) -> SubjectFacts:
+        """Identity and narrative are left out: no rule reads them."""
+        return SubjectFacts(
+            encounter=self.encounter,
+            age=Age() if self.subject.age == "unknown" else self.subject.age,
+            circumstances=self.subject.circumstances,
+            status=self.subject.status,
+        )

@@ -38,9 +38,7 @@ DataDir = Annotated[
 )
 def up(
     data_dir: DataDir = Path("var"),
-    cluster: Annotated[
-        bool, typer.Option("--cluster", help="Apache Kafka and one process per service.")
-    ] = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Apache Kafka and one process per service.")] = False,
     examples: Annotated[
         bool, typer.Option("--examples", help="Do the main job: carry every example encounter to its recipients.")
     ] = False,

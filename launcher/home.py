@@ -40,7 +40,7 @@ CLIENTS = (
     Client("jackson-county-so", "agency", _REPORTING, frozenset({"MO0480000"})),
     Client("highway-patrol", "agency", _REPORTING, frozenset({"MOMHP0000"})),
     Client("auditor", "auditor", frozenset({"trail:read"})),
-    Client("operator", "operator", frozenset({"trail:read", "metrics:read"})),
+    Client("operator", "operator", frozenset({"trail:read", "metrics:read", "eligibility:screen"})),
 )
 
 
@@ -136,7 +136,9 @@ def prepare_secrets(home: Home) -> None:
         key = _key(folder / "key.json")
         _keep(folder / "webhook-secret", b"whsec_" + b64encode(secrets.token_bytes(32)) + b"\n")
         entries += [
-            client_entry(recipient, "recipient", key, scopes={"notices:acknowledge"}, recipient_id=recipient)
+            client_entry(
+                recipient, "recipient", key, scopes={"notices:acknowledge"} | program.scopes, recipient_id=recipient
+            )
             for recipient in program.recipients
         ]
     if not home.clients.exists():

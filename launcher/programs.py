@@ -17,12 +17,16 @@ class Program:
     recipients: tuple[str, ...]
     port: int
     """Where it listens by default."""
+    scopes: frozenset[str] = frozenset()
+    """What its recipients may do beside acknowledging notices."""
 
+
+_SCREENING = frozenset({"eligibility:screen"})
 
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("dss", "Missouri Department of Social Services", "mo-dss", ("mo-dss",), 8480),
+        Program("dss", "Missouri Department of Social Services", "mo-dss", ("mo-dss",), 8480, _SCREENING),
         Program(
             "juvenile-officers",
             "Juvenile officers of all circuits",

@@ -15,9 +15,11 @@ from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
 from services.eligibility.adapters.store import PostgresStore
-from services.eligibility.api import determinations
+from services.eligibility.api import determinations, screen
+from services.eligibility.api.answers import presenter
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.reading import Reading
+from services.eligibility.application.screening import Screener
 from services.eligibility.consumers.encounters import Encounters
 from services.eligibility.settings import EligibilitySettings
 from services.eligibility.timers.due_dates import DueDates
@@ -38,6 +40,8 @@ async def build(
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
     reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
+    screener = Screener(law, clock, jurisdiction=settings.jurisdiction)
+    present = presenter(law)
     consumer = Consumer(
         database,
         bus,
@@ -51,7 +55,7 @@ async def build(
         app=create_app(
             service=NAME,
             title="firstnotice eligibility",
-            routers=[determinations.router(database, reading, law)],
+            routers=[determinations.router(database, reading, present), screen.router(screener, present)],
             registry=registry,
             settings=settings,
             readiness=database.check,

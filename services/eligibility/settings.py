@@ -8,6 +8,7 @@ from kernel.settings import ServiceSettings
 
 
 class EligibilitySettings(ServiceSettings):
+    jurisdiction: str = Field("MO", description="Jurisdiction whose law applies to what is reported here.")
     eligibility_reader_role: str = Field(
         "social_services",
         description="Role of the law's directory whose recipient may read determinations, beside operators.",

@@ -21,10 +21,11 @@ from tests.support.messaging import NOON
 from tests.support.wait import until
 
 _READS = {"determinations:read"}
+_SCREENS = _READS | {"eligibility:screen"}
 _CLIENTS: dict[str, dict[str, Any]] = {
-    "dss": {"kind": "recipient", "recipient_id": "mo-dss", "scopes": _READS},
+    "dss": {"kind": "recipient", "recipient_id": "mo-dss", "scopes": _SCREENS},
     "hhs": {"kind": "recipient", "recipient_id": "us-hhs-otip", "scopes": _READS},
-    "operator": {"kind": "operator", "scopes": _READS},
+    "operator": {"kind": "operator", "scopes": _SCREENS},
     "agency": {"kind": "agency", "agencies": {"MO0480000"}, "scopes": _READS},
     "auditor": {"kind": "auditor", "scopes": _READS},
     "dss-without-scope": {"kind": "recipient", "recipient_id": "mo-dss", "scopes": {"notices:acknowledge"}},

@@ -1,0 +1,97 @@
+"""How a determination is told over HTTP: the same for one that is stored and for one that is not."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rulebook.loader import Law
+
+Presenter = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From `rulebook.programs.Determination.to_json` to the members of `Answers`."""
+
+
+class MissingFact(BaseModel):
+    fact: str = Field(description="Id in the law's fact catalogue.")
+    question: str | None = Field(description="What to ask; null when the catalogue no longer holds the fact.")
+
+
+class Reason(BaseModel):
+    """A comparison that decided the answer. Its operator is the name of one more member, which holds the threshold."""
+
+    model_config = ConfigDict(extra="allow")
+
+    fact: str
+    value: Any = Field(description="What was known of the fact on that day; null if nothing.")
+    holds: bool | None = Field(description="Null when it is not known.")
+
+
+class Gaps(BaseModel):
+    """Sets of facts by their ids, the smallest first."""
+
+    to_settle: list[list[str]]
+    to_qualify: list[list[str]]
+    needed: list[str] = Field(description="Without these the answer never becomes yes.")
+
+
+class Presumed(BaseModel):
+    presuming: list[str]
+    outcome: str
+
+
+class Disputed(BaseModel):
+    issue: str
+    case: str
+    as_applied: str
+    other_reading: str
+
+
+class ProgramAnswer(BaseModel):
+    program: str
+    name: str | None = None
+    outcome: str = Field(description="eligible, potentially_eligible, not_eligible or disputed.")
+    supply: str = Field(description="Whether the service is there, apart from the person's own eligibility.")
+    reasons: list[Reason]
+    missing: list[MissingFact]
+    citations: list[str]
+    services: list[str]
+    documents: list[str]
+    next_step: dict[str, str]
+    version_from: date | None = Field(description="First day of the version of the rule that was applied.")
+    confidence: str
+    note: str | None = None
+    gaps: Gaps | None = Field(None, description="Of an open answer: which few of the missing facts could settle it.")
+    would_change: list[list[str]] = Field(
+        [], description="Of a no: known facts that, were they otherwise, could change it."
+    )
+    presumed: Presumed | None = Field(None, description="What a presumption of the law would make of it.")
+    disputed: Disputed | None = Field(None, description="Both readings, where a court has yet to choose.")
+
+
+class Answers(BaseModel):
+    """All programs for one person on one day."""
+
+    as_of: date = Field(description="The day, in the jurisdiction, for which the answers hold.")
+    law_version: str
+    next_change_on: date | None = Field(description="First later day on which an answer may change by itself.")
+    not_answered: dict[str, str] = Field(description="Facts that were asked for: `unknown` or `refused`.")
+    programs: list[ProgramAnswer]
+
+
+def presenter(law: Law) -> Presenter:
+    """Adds to what was determined the words of today's law: names of programs, and the questions to ask."""
+    names = {program.spec.id: program.spec.name for program in law.programs}
+
+    def question(fact: str) -> dict[str, str | None]:
+        spec = law.facts.get(fact)
+        return {"fact": fact, "question": spec.question if spec else None}
+
+    def present(content: Mapping[str, Any]) -> dict[str, Any]:
+        programs = [
+            answer | {"name": names.get(answer["program"]), "missing": [question(fact) for fact in answer["missing"]]}
+            for answer in content["programs"]
+        ]
+        return {**content, "programs": programs}
+
+    return present
