@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from launcher import law_commands
+from launcher.law_commands import WIDTH_ELSEWHERE
 
 if TYPE_CHECKING:
     from launcher.programs import Program
 
 DATA_DIR = "FIRSTNOTICE_DATA_DIR"
-WIDTH_ELSEWHERE = 132
-"""Columns of what is printed to a file or a pipe."""
 
 app = typer.Typer(
     name="firstnotice",

@@ -1,5 +1,7 @@
 """`firstnotice law ...`: what whoever edits the law runs before it is released."""
 
+import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,9 @@ import typer
 
 LAW = Path(__file__).resolve().parents[1] / "law"
 """As `rulebook.loader.LAW`, without reading the rulebook only to show help."""
+
+WIDTH_ELSEWHERE = 132
+"""Columns of what is printed to a file or a pipe."""
 
 app = typer.Typer(help="The law as data.", no_args_is_help=True)
 
@@ -51,3 +56,34 @@ def archive_law(
         typer.echo(str(error), err=True)
         raise typer.Exit(code=1) from None
     typer.echo(f"Kept as {kept.parent.name}/{kept.name}")
+
+
+@app.command(
+    "explain",
+    epilog="Example: `firstnotice law explain t_visa --facts examples/encounters/11-citizen-minor.json`",
+)
+def explain_rule(
+    rule: Annotated[str, typer.Argument(metavar="PROGRAM|DUTY", help="Id of a program or a duty.")],
+    facts: Annotated[Path, typer.Option(help="A report, or the body of POST /v1/screen, as JSON.")],
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day asked about; default: today.")
+    ] = None,
+    subject: Annotated[int, typer.Option(min=1, help="Which subject of the report.")] = 1,
+    jurisdiction: Annotated[str, typer.Option(help="Whose law applies.")] = "MO",
+) -> None:
+    """Print why a program or a duty is answered as it is for one person: conditions, what is known, what is missing."""
+    from rich.console import Console
+
+    from kernel.clock import system_clock
+    from kernel.errors import ConfigurationError
+    from launcher.law_explain import explain, read_case
+    from rulebook.errors import LawError
+    from rulebook.loader import load_law
+
+    try:
+        law = load_law()
+    except LawError as error:
+        raise ConfigurationError(str(error)) from None
+    day = (as_of or system_clock()).date()
+    tree = explain(rule, read_case(facts, subject, law), law, jurisdiction=jurisdiction, as_of=day)
+    Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE).print(tree)

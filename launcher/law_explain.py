@@ -1,0 +1,246 @@
+"""Why a program or a duty is answered as it is: every condition of the version in force, with what is known of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from rich.text import Text
+from rich.tree import Tree as Shown
+
+from contracts.facts import EncounterReport, Screening, SubjectFacts
+from kernel.errors import ConfigurationError
+from kernel.http.problems import field_errors
+from rulebook.compiled import CompiledDuty, CompiledProgram
+from rulebook.duties import Decision, DutyFacts, decide
+from rulebook.generated import engine
+from rulebook.kleene import Truth
+from rulebook.leaves import Leaf
+from rulebook.loader import Law
+from rulebook.person import fact_problems, known_facts
+from rulebook.programs import determine
+from rulebook.schema import Period
+from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Tree, reason
+
+_MARKS = {Truth.TRUE: ("true", "green"), Truth.FALSE: ("false", "red"), Truth.UNKNOWN: ("unknown", "yellow")}
+_SHAPE = "write a report as in examples/encounters, or the body of POST /v1/screen"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One person, as the file tells."""
+
+    facts: SubjectFacts
+    encounter_at: datetime
+    discovered_at: datetime
+
+
+def read_case(path: Path, number: int, law: Law) -> Case:
+    """The subject `number` of a report, or the one of a screening. Raises ConfigurationError, without any value."""
+    try:
+        document = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_SHAPE}") from None
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(f"{path}, line {error.lineno}: this is not JSON; {_SHAPE}") from None
+    if not isinstance(document, dict) or not {"subject", "subjects"} & document.keys():
+        raise ConfigurationError(f"{path} has neither `subject` nor `subjects`; {_SHAPE}")
+    model: type[BaseModel] = EncounterReport if "subjects" in document else Screening
+    try:
+        read = model.model_validate(document)
+    except ValidationError as error:
+        found = [problem | {"loc": ("body", *problem["loc"])} for problem in _plain(error)]
+        raise _wrong(path, ((bad.pointer, bad.detail) for bad in field_errors(found, document))) from None
+    if isinstance(read, EncounterReport):
+        subjects = {subject.subject_number: subject for subject in read.subjects}
+        if number not in subjects:
+            raise ConfigurationError(f"{path} has no subject {number}; give --subject {_either(map(str, subjects))}")
+        facts = read.facts_of(subjects[number])
+        case = Case(facts, read.encounter_at, read.discovered_at or read.encounter_at)
+    else:
+        assert isinstance(read, Screening)
+        case = Case(read.facts(), read.encounter_at, read.encounter_at)
+    problems = fact_problems(case.facts, law)
+    if problems:
+        raise _wrong(path, problems)
+    return case
+
+
+def explain(rule: str, case: Case, law: Law, *, jurisdiction: str, as_of: date) -> Shown:
+    """The tree of why, for a rule of the jurisdiction or of one that it is within. Raises ConfigurationError."""
+    if jurisdiction not in law.jurisdictions:
+        raise ConfigurationError(f"the law holds no jurisdiction {jurisdiction}; write {_either(law.jurisdictions)}")
+    at = datetime.combine(as_of, time(12), ZoneInfo(law.jurisdictions[jurisdiction].time_zone))
+    plan = engine(law).plan(jurisdiction)
+    for program in plan.programs:
+        if program.spec.id == rule:
+            return _program(program, case, law, jurisdiction, at)
+    for duty in plan.duties:
+        if duty.spec.id == rule:
+            return _duty(duty, case, law, jurisdiction, at)
+    raise _unknown(rule, law, [p.spec.id for p in plan.programs] + [d.spec.id for d in plan.duties], jurisdiction)
+
+
+def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, at: datetime) -> Shown:
+    day, encounter_on = law.local_date(jurisdiction, at), law.local_date(jurisdiction, case.encounter_at)
+    found = determine(case.facts, law, jurisdiction=jurisdiction, encounter_at=case.encounter_at, as_of=at)
+    answer = found.answer(program.spec.id)
+    on = Evaluation(known_facts(case.facts, law, encounter_on=encounter_on, as_of=day, presume=False), day)
+    top = Shown(Text(f"{program.spec.name} ({program.spec.id}), as of {day}: {_words(answer.outcome)}", "bold"))
+    top.add(Text(f"law {law.version}; service: {_words(answer.supply)}; confidence: {answer.confidence}"))
+    if answer.note:
+        top.add(Text(answer.note))
+    applied = [v for v in program.versions if v.spec.effective.from_ == answer.version_from]
+    if not applied and program.by_key is not None and not answer.note:
+        top.add(Text(f"which version applies is not known: {program.spec.version_key} chooses it"))
+        applied = list(program.versions)
+    for version in applied:
+        shown = _version(top, version.spec.effective, version.spec.cite)
+        _condition(shown.add, version.when, on)
+    _listed(top, "decided by", (str(one) for one in answer.reasons))
+    _listed(top, "missing", (f"{fact}: {law.facts[fact].question}" for fact in answer.missing))
+    _listed(top, "any one of these sets could settle it", map(", ".join, answer.gaps.to_settle))
+    _listed(top, "any one of these sets could settle it to yes", map(", ".join, answer.gaps.to_qualify))
+    _listed(top, "never yes without", answer.gaps.needed)
+    _listed(top, "would change it, were it otherwise", map(", ".join, answer.would_change))
+    if answer.presumed is not None:
+        facts = ", ".join(answer.presumed.facts)
+        top.add(Text(f"presumed, not known: with {facts} it would be {_words(answer.presumed.outcome)}", "magenta"))
+    if answer.disputed is not None:
+        dispute = top.add(Text(f"disputed: {answer.disputed.issue} ({answer.disputed.case})", "magenta"))
+        dispute.add(Text(f"as applied: {_words(answer.disputed.as_applied)}"))
+        dispute.add(Text(f"other reading: {_words(answer.disputed.other_reading)}"))
+    return top
+
+
+def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datetime) -> Shown:
+    day = law.local_date(jurisdiction, case.encounter_at)
+    facts = DutyFacts(
+        subject=case.facts,
+        encounter_at=case.encounter_at,
+        discovered_at=case.discovered_at,
+        as_of=at,
+        jurisdiction=jurisdiction,
+    )
+    decision = _decision(duty, facts, law)
+    on = Evaluation(known_facts(case.facts, law, encounter_on=day, as_of=day), day)
+    top = Shown(Text(f"{duty.spec.title} ({duty.spec.id}): {_words(decision.outcome)}", "bold"))
+    top.add(Text(f"law {law.version}; ages and versions count on the day of the encounter, {day}"))
+    _listed(top, "because of", map(_words, decision.basis))
+    _listed(top, "flags", decision.flags)
+    if decision.outcome != "not_due":
+        top.add(Text(f"to {decision.recipient_id or 'nobody that could be found'} ({decision.recipient_role})"))
+        limit = f"until {decision.due_at.isoformat()}" if decision.due_at else "the law gives no number"
+        top.add(Text(f"clock: {_words(decision.clock)}, {limit}; whoever has to act: {_words(decision.owner)}"))
+    version = duty.version_on(day)
+    if version is None:
+        return top
+    shown = _version(top, version.spec.effective, version.spec.cite)
+    missing: dict[str, None] = {}
+    for number, rule in enumerate(version.rules, 1):
+        truth = rule.when.truth(on)
+        label = f"rule {number}, {_words(rule.spec.outcome)} if"
+        if rule.spec.when is None:
+            label = f"rule {number}, otherwise {_words(rule.spec.outcome)}"
+        applies = truth is Truth.TRUE
+        branch = shown.add(Text(label + (": this one applies" if applies else ""), "bold" if applies else ""))
+        if rule.spec.when is not None:
+            _condition(branch.add, rule.when, on)
+        if applies:
+            break
+        if truth is Truth.UNKNOWN:
+            missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
+    asked = dict.fromkeys(law.facts[fact].ask or fact for fact in missing if not law.facts[fact].computed)
+    _listed(top, "decided by", decision.reasons)
+    _listed(top, "missing", (f"{fact}: {law.facts[fact].question}" for fact in asked))
+    if decision.review_after is not None:
+        later = _decision(duty, replace(facts, review_expired=True), law)
+        why = ", ".join(map(_words, later.basis))
+        top.add(
+            Text(f"if nobody settles it within {decision.review_after}: {_words(later.outcome)} ({why})", "magenta")
+        )
+    return top
+
+
+def _decision(duty: CompiledDuty, facts: DutyFacts, law: Law) -> Decision:
+    return next(one for one in decide(facts, law, all_duties=True) if one.duty_id == duty.spec.id)
+
+
+def _version(top: Shown, period: Period, citations: Iterable[str]) -> Shown:
+    until = f" until {period.until}, that day not included" if period.until else ", no end set"
+    shown = top.add(Text(f"version in force from {period.from_}{until}"))
+    _listed(shown, "cites", citations)
+    return shown
+
+
+def _condition(add: Callable[[Text], Shown], tree: Tree, on: Evaluation, *, decides: bool = True) -> None:
+    """A branch for each part. A part decides if its truth made the whole what it is; a leaf that does is marked."""
+    word, style = _MARKS[tree.truth(on)]
+    if isinstance(tree, Leaf):
+        one = reason(tree, on)
+        known = "nothing known" if one.value is None else f"known: {one.value}"
+        mark = "  <- decides" if decides else ""
+        add(Text(f"{word}: {one.fact} {one.operator} {one.threshold} ({known}){mark}", style))
+        return
+    if isinstance(tree, (AllTree, AnyTree)) and len(tree.children) == 1:
+        _condition(add, tree.children[0], on, decides=decides)
+        return
+    branch = add(Text(f"{word}: {_joined(tree)}", style))
+    for child in tree.children:
+        same = isinstance(tree, NotTree) or child.truth(on) == tree.truth(on)
+        _condition(branch.add, child, on, decides=decides and same)
+
+
+def _joined(tree: Tree) -> str:
+    match tree:
+        case AllTree():
+            return "all of" if tree.children else "always"
+        case AnyTree():
+            return "any of" if tree.children else "never"
+        case NotTree():
+            return "not"
+        case AtLeastTree():
+            return f"at least {tree.count} of"
+    raise AssertionError(type(tree))
+
+
+def _listed(top: Shown, title: str, lines: Iterable[str]) -> None:
+    found = list(lines)
+    if found:
+        branch = top.add(Text(title))
+        for line in found:
+            branch.add(Text(line))
+
+
+def _unknown(rule: str, law: Law, here: list[str], jurisdiction: str) -> ConfigurationError:
+    if any(duty.spec.id == rule and duty.spec.clock is None for duty in law.duties):
+        return ConfigurationError(f"{rule} is a standing duty: no encounter sets it off, so nothing decides it")
+    elsewhere = {program.spec.id: program.spec.jurisdiction for program in law.programs}
+    elsewhere |= {duty.spec.id: duty.spec.jurisdiction for duty in law.duties}
+    if rule in elsewhere:
+        return ConfigurationError(f"{rule} is not law in {jurisdiction}; add --jurisdiction {elsewhere[rule]}")
+    lower = {name.lower(): name for name in here}
+    near = get_close_matches(rule.lower(), lower, n=5, cutoff=0.4)
+    close = _either(lower[name] for name in near) if near else "an id of law/programs or law/duties"
+    return ConfigurationError(f"there is no program or duty {rule}; write {close}")
+
+
+def _wrong(path: Path, problems: Iterable[tuple[str, str]]) -> ConfigurationError:
+    return ConfigurationError(f"{path}: " + "; ".join(f"{field}: {detail}" for field, detail in problems))
+
+
+def _plain(error: ValidationError) -> list[dict[str, Any]]:
+    return [dict(problem) for problem in error.errors(include_url=False)]
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")

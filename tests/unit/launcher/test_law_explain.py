@@ -1,0 +1,110 @@
+"""`firstnotice law explain` says why, from the file of a report; what it cannot use, it names in one line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.cli import main
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "encounters"
+MINOR = str(EXAMPLES / "11-citizen-minor.json")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Run":
+    return Run(monkeypatch, capsys)
+
+
+class Run:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, rule: str, facts: str, *more: str) -> tuple[int, str]:
+        """Exit code, and all that was printed."""
+        arguments = ["firstnotice", "law", "explain", rule, "--facts", facts, "--as-of", "2026-11-22", *more]
+        self._monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = self._capsys.readouterr()
+        return int(left.value.code or 0), printed.out + printed.err
+
+
+def screening(tmp_path: Path, **circumstances: object) -> str:
+    path = tmp_path / "person.json"
+    subject = {"subject_number": 1, "age": "unknown", "circumstances": {"appears_victim": True} | circumstances}
+    path.write_text(json.dumps({"encounter_at": "2026-11-20T09:00:00-06:00", "subject": subject}))
+    return str(path)
+
+
+def test_a_program_with_missing_facts_says_what_to_ask(run: Run, tmp_path: Path) -> None:
+    code, told = run("t_visa", screening(tmp_path))
+    assert code == 0
+    assert "potentially eligible" in told
+    assert "version in force from 2024-08-28" in told
+    assert "8 USC 1101(a)(15)(T)" in told
+    assert "unknown: severe_form is True (nothing known)  <- decides" in told
+    assert "missing" in told
+    assert "any one of these sets could settle it" in told
+    assert "never yes without" in told
+
+
+def test_a_program_that_is_a_no_says_what_decided_it(run: Run) -> None:
+    code, told = run("t_visa", MINOR)
+    assert code == 0
+    assert "as of 2026-11-22: not eligible" in told
+    assert "false: citizenship_status" in told
+
+
+def test_a_duty_that_is_due_names_the_rule_that_applies(run: Run) -> None:
+    code, told = run("MO.566_223.JJ", MINOR)
+    assert code == 0
+    assert "(MO.566_223.JJ): due" in told
+    assert "due if: this one applies" in told
+    assert "to mo-jo-31 (juvenile_justice)" in told
+    assert "s. 211.031" in told
+
+
+def test_a_duty_that_is_not_due_says_why(run: Run, tmp_path: Path) -> None:
+    code, told = run("MO.566_223.DSS", screening(tmp_path, appears_victim=False))
+    assert code == 0
+    assert "(MO.566_223.DSS): not due" in told
+    assert "true: appears_victim is False (known: False)  <- decides" in told
+
+
+def test_an_unknown_id_is_answered_with_near_ones(run: Run) -> None:
+    code, told = run("t_vsia", MINOR)
+    assert code == 2
+    assert "t_visa" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("{not json", "line 1: this is not JSON"),
+        ("[]", "neither `subject` nor `subjects`"),
+        ('{"encounter_at": "Zq-canary", "subject": {"subject_number": 1}}', "/encounter_at"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_what_to_write(
+    run: Run, tmp_path: Path, content: str, what: str
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    code, told = run("t_visa", str(path))
+    assert code == 2
+    assert str(path) in told
+    assert what in told
+    assert "Zq-canary" not in told
+
+
+def test_a_missing_file_or_subject_is_named(run: Run, tmp_path: Path) -> None:
+    code, told = run("t_visa", str(tmp_path / "nowhere.json"))
+    assert code == 2
+    assert "cannot be read" in told
+    code, told = run("t_visa", MINOR, "--subject", "7")
+    assert code == 2
+    assert "no subject 7" in told
