@@ -22,7 +22,7 @@ from kernel.database import Database
 from kernel.identity import SigningKey, client_entry, generate_key, sign_request, write_clients
 from kernel.keyset import Keyset
 from kernel.migrations import BUS, KEYS, migrate
-from kernel.outbox import unpack_headers
+from kernel.outbox import Outbox, unpack_headers
 from kernel.sealing import unseal
 from kernel.service import Service
 from kernel.settings import load_settings
@@ -141,13 +141,20 @@ class World:
         rows = await self.rows(
             """
             SELECT key, headers, value, shard, coalesce(sequence, 1000000 + id) AS sequence FROM outbox
-            UNION ALL SELECT key, headers, value, shard, sequence FROM outbox_sent ORDER BY sequence
+            UNION ALL SELECT key, headers, value, NULL, NULL FROM bus.record
             """
         )
         events = [
-            decode(str(key).encode(), unpack_headers(headers) + sequence_headers(shard, sequence), value)
+            decode(
+                str(key).encode(),
+                unpack_headers(headers) + (() if shard is None else sequence_headers(shard, sequence)),
+                value,
+            )
             for key, headers, value, shard, sequence in rows
         ]
+        events = sorted(
+            (one for one in events if one.source == Outbox("intake").source), key=lambda event: event.sequence
+        )
         return [one for one in events if encounter_id is None or str(one.key) == encounter_id]
 
     async def facts(self, event: Event) -> dict[FieldGroup, Any]:
