@@ -37,7 +37,7 @@ check: $(INSTALLED) ## What to run before each commit: ruff, mypy, import rules,
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/architecture)
+	$(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/architecture)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure (at most 10 minutes); results go to benchmarks/results/

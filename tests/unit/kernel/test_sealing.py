@@ -122,7 +122,7 @@ def test_a_key_never_shows_itself() -> None:
     assert "secret" not in repr(key)
 
 
-@pytest.mark.parametrize("stored", [b"", b"\xc1", b"\x93\x01\x02\x03", os.urandom(64)])
+@pytest.mark.parametrize("stored", [b"", b"\xc1", b"\x93\x01\x02\x03", os.urandom(64)], ids=range(4))
 def test_bytes_that_are_no_seal_are_told_so(stored: bytes) -> None:
     with pytest.raises(SealBroken):
         Sealed.decode(stored)
