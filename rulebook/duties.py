@@ -1,19 +1,23 @@
 """Decides every duty about one subject: due, not due because ..., or for review. Silence is not a decision."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
+
+import msgspec
 
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
 from rulebook.compiled import CompiledDuty, CompiledDutyVersion, CompiledRule
 from rulebook.deadlines import due_at
+from rulebook.directory import Directory
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.loader import Law
 from rulebook.person import known_facts
-from rulebook.trees import Evaluation, Tree, reasons
+from rulebook.leaves import Leaf
+from rulebook.trees import Evaluation, Tree, reason
 
 COUNTY_UNRESOLVED = "county_unresolved"
 RECIPIENT_UNRESOLVED = "recipient_unresolved"
@@ -40,9 +44,12 @@ class DutyFacts:
     """Nobody settled the review before its timer ran out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One duty, decided. `basis`, `flags` and `reasons` tell about the person: for sealed use only."""
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One duty, decided. `basis`, `flags` and `reasons` tell about the person: for sealed use only.
+
+    A msgspec struct, because every encounter makes some 25 of them: it is made and encoded several times faster than a
+    dataclass.
+    """
 
     duty_id: str
     outcome: Outcome
@@ -71,6 +78,11 @@ class Decision:
     """A task is done by a person, or by another agency; the system records it and sends nothing."""
     owed_by: str = "reporting_agency"
 
+    @property
+    def noticed(self) -> bool:
+        """A notice of this system fulfils it; what else is owed, a person does."""
+        return self.channel == "electronic" and self.owed_by == "reporting_agency"
+
 
 def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Decision, ...]:
     """One decision for each duty of the jurisdiction and of those it is within, its own first.
@@ -86,7 +98,8 @@ def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Dec
         facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
     )
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
-    return tuple(_decide(duty, on, facts, law) for duty in plan.duties if all_duties or _is_reported(duty))
+    why = _Why(on)
+    return tuple(_decide(duty, why, facts, law) for duty in plan.duties if all_duties or _is_reported(duty))
 
 
 def reported_duties(law: Law, jurisdiction: str) -> tuple[str, ...]:
@@ -98,7 +111,42 @@ def _is_reported(duty: CompiledDuty) -> bool:
     return duty.spec.channel == "electronic" and duty.spec.owed_by == "reporting_agency"
 
 
-def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> Decision:
+class _Why:
+    """Explains the decisions about one person; what several duties stand on is put into words once."""
+
+    __slots__ = ("_leaves", "_said", "_told", "on")
+
+    def __init__(self, on: Evaluation) -> None:
+        self.on = on
+        self._leaves: dict[int, tuple[Leaf, ...]] = {}
+        self._said: dict[int, str] = {}
+        self._told: dict[tuple[int, ...], tuple[str, ...]] = {}
+
+    def told(self, trees: tuple[Tree, ...]) -> tuple[str, ...]:
+        """Why the conditions are what they are, in an order that does not depend on how they were written."""
+        name = tuple(tree.index for tree in trees)
+        told = self._told.get(name)
+        if told is None:
+            found = {leaf.index: leaf for tree in trees for leaf in self._deciding(tree)}
+            told = tuple(self._say(leaf) for leaf in sorted(found.values(), key=lambda leaf: leaf.sort_key))
+            self._told[name] = told
+        return told
+
+    def _deciding(self, tree: Tree) -> tuple[Leaf, ...]:
+        leaves = self._leaves.get(tree.index)
+        if leaves is None:
+            leaves = self._leaves[tree.index] = tuple(tree.deciding(self.on))
+        return leaves
+
+    def _say(self, leaf: Leaf) -> str:
+        said = self._said.get(leaf.index)
+        if said is None:
+            said = self._said[leaf.index] = str(reason(leaf, self.on))
+        return said
+
+
+def _decide(duty: CompiledDuty, why: _Why, facts: DutyFacts, law: Law) -> Decision:
+    on = why.on
     version = duty.version_on(on.as_of)
     if version is None:
         return _decision(duty, facts, law, outcome="not_due", basis=(NOT_IN_FORCE,))
@@ -124,7 +172,7 @@ def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> D
         recipient_id=recipient_id,
         review_after=review_after,
         citations=version.spec.cite,
-        reasons=tuple(str(reason) for reason in reasons(_trees(fired, passed), on)),
+        reasons=why.told(_trees(fired, passed)),
         decided_by=rule.decided_by,
     )
 
@@ -133,20 +181,25 @@ def _first_match(version: CompiledDutyVersion, on: Evaluation) -> tuple[Compiled
     """The first rule whose condition is certainly true, and those before it. The last one always is."""
     passed: list[CompiledRule] = []
     for rule in version.rules:
-        if rule.when.truth(on) is Truth.TRUE:
+        if on.truths[rule.when.index] is Truth.TRUE:
             return rule, passed
         passed.append(rule)
     raise AssertionError("the last rule of a duty has no condition")
 
 
-def _trees(fired: CompiledRule, passed: list[CompiledRule]) -> Iterable[Tree]:
+def _trees(fired: CompiledRule, passed: list[CompiledRule]) -> tuple[Tree, ...]:
     """What explains the choice: the rule's own condition, or for the last rule what every other one lacked."""
-    return (fired.when,) if fired.spec.when is not None else (rule.when for rule in passed)
+    return (fired.when,) if fired.spec.when is not None else tuple(rule.when for rule in passed)
 
 
 def _recipient(duty: CompiledDuty, facts: DutyFacts, law: Law, on: Evaluation) -> str | None:
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
-    return law.directory.resolve(duty.spec.recipient_role, duty.spec.jurisdiction, county, on.as_of)
+    return _resolved(law.directory, duty.spec.recipient_role, duty.spec.jurisdiction, county, on.as_of)
+
+
+@lru_cache(maxsize=4096)
+def _resolved(directory: Directory, role: str, jurisdiction: str, county: str | None, on: date) -> str | None:
+    return directory.resolve(role, jurisdiction, county, on)
 
 
 def _decision(
