@@ -14,9 +14,9 @@ from rulebook.deadlines import due_at
 from rulebook.directory import Directory
 from rulebook.generated import engine
 from rulebook.kleene import Truth
+from rulebook.leaves import Leaf
 from rulebook.loader import Law
 from rulebook.person import known_facts
-from rulebook.leaves import Leaf
 from rulebook.trees import Evaluation, Tree, reason
 
 COUNTY_UNRESOLVED = "county_unresolved"
