@@ -18,10 +18,13 @@ from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
 from services.router.adapters.endpoints import Endpoints
+from services.router.adapters.records import RecordStore
 from services.router.adapters.store import RouterStore
 from services.router.api.notices import notices_router
+from services.router.api.obligations import obligations_router
 from services.router.application.acknowledging import Acknowledging
 from services.router.application.deciding import Deciding
+from services.router.application.reading import Reading
 from services.router.consumers.encounters import Encounters
 from services.router.courier.addresses import Addresses, Resolver, system_resolver
 from services.router.courier.engine import Courier, Policy
@@ -71,6 +74,7 @@ async def build(
     )
     deciding = Deciding(law=law, store=store, keys=keys, outbox=outbox, departures=courier, clock=clock, ids=ids)
     acknowledging = Acknowledging(store=store, keys=keys, outbox=outbox, clock=clock, ids=ids)
+    reading = Reading(store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
     consumer = Consumer(
         database,
         bus,
@@ -87,7 +91,7 @@ async def build(
         app=create_app(
             service=NAME,
             title="firstnotice router",
-            routers=[notices_router(database, acknowledging)],
+            routers=[notices_router(database, acknowledging), obligations_router(database, reading)],
             registry=registry,
             settings=settings,
             readiness=database.check,
