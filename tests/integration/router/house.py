@@ -199,9 +199,7 @@ class House:
         reading = Reading(
             store=RecordStore(), keys=self.keys, outbox=Outbox("router"), clock=system_clock, ids=system_ids
         )
-        caller = Caller(
-            client_id="rms", kind="agency", scopes=frozenset({"encounters:read"}), agencies=frozenset({agency})
-        )
+        caller = Caller("rms", "agency", frozenset({agency}), None, frozenset({"encounters:read"}), "t")
         async with self.database.transaction() as tx:
             (subject,) = await reading.of_encounter(tx, encounter, caller)
         return {one.duty_id: one for one in subject.obligations}
