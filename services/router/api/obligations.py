@@ -109,7 +109,7 @@ def _view(opened: OpenedObligation) -> ObligationView:
             "told_at": opened.told_at,
             "done_at": opened.done_at,
             "reference": opened.reference,
-            "late_by": late and Late(seconds=int(late.by.total_seconds()), against=late.against),
+            "late_by": late if late is None else Late(seconds=int(late.by.total_seconds()), against=late.against),
             "decided_at": opened.decided_at,
             "law_version": opened.law_version,
             "policy_version": opened.policy_version,

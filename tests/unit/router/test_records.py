@@ -1,4 +1,4 @@
-"""Records of decisions: one for every duty whatever is known, equal to themselves when stored, new only when changed."""
+"""Records of decisions: one for every duty whatever is known, the same when stored, new only when changed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
