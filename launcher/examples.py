@@ -18,6 +18,7 @@ from kernel.errors import ConfigurationError
 from launcher.client import Signed, accepted
 from launcher.history import History, histories, open_points, read_trail
 from launcher.home import Home
+from launcher.verdict import at_rest
 from rulebook.duties import Decision, DutyFacts, decide, reported_duties
 from rulebook.loader import Law
 from rulebook.programs import Determination, determine
@@ -154,6 +155,7 @@ async def carry(
     ]
     deadline = time.monotonic() + patience
     unamended = [case for case in cases if case.example.amendment is not None]
+    resting = False
     while True:
         found = histories(await read_trail(database, [case.encounter_id for case in cases]))
         for case in cases:
@@ -164,8 +166,10 @@ async def carry(
             unamended.remove(case)
         progress = _progress(cases, len(examples), law)
         show(progress)
-        if (progress.ended == len(cases) and not unamended) or time.monotonic() > deadline:
+        if (progress.ended == len(cases) and not unamended and resting) or time.monotonic() > deadline:
             return cases
+        # What has ended may be about to begin anew: an amendment that was accepted and not yet decided on.
+        resting = not unamended and await at_rest(database)
         await asyncio.sleep(_LOOK_SECONDS)
 
 

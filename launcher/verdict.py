@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from contracts.events import ENCOUNTERS
 from kernel.database import Database
 from launcher.catalogue import SERVICES
 from launcher.history import History, NoticeState
@@ -102,6 +103,23 @@ def _unanswered(ledger: Contents, sent: Mapping[str, Sent]) -> list[str]:
         and entry.notice_id in sent
         and sent[entry.notice_id].notice.retired is None
     ]
+
+
+async def at_rest(database: Database) -> bool:
+    """Whether all that was reported has been handled by those who decide on it, and all they told is in the trail."""
+    async with database.transaction() as tx:
+        unhandled = await tx.driver.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM audit.entry WHERE topic = $1 AND NOT (
+                    EXISTS (SELECT FROM router.inbox WHERE inbox.event_id = entry.event_id)
+                    AND EXISTS (SELECT FROM eligibility.inbox WHERE inbox.event_id = entry.event_id)
+                )
+            )
+            """,
+            ENCOUNTERS,
+        )
+    return not unhandled and not await against_sequences(database)
 
 
 async def against_sequences(database: Database) -> list[str]:

@@ -28,6 +28,7 @@ from services.router.application.reading import Reading
 from services.router.consumers.encounters import Encounters
 from services.router.courier.addresses import Addresses, Resolver, system_resolver
 from services.router.courier.engine import Courier, Policy
+from services.router.courier.presence import Presence
 from services.router.courier.store import CourierStore
 from services.router.courier.transport import PyreqwestTransport
 from services.router.domain.backoff import Backoff
@@ -102,7 +103,8 @@ async def build(
             Loop("consumer", consumer.run),
             Loop("review_timer", ReviewTimer(database, deciding, store, clock).run),
             Loop("courier", courier.run),
-            Loop("relay", Relay(database, outbox, bus, clock).run),
+            Loop("presence", Presence(database, worker=courier.worker, wake=courier.wake).run),
+            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.02).run),
         ],
         close=close,
     )

@@ -133,6 +133,8 @@ STATEMENTS = (
     CREATE INDEX delivery_due ON delivery (recipient_id, priority, next_attempt_at)
     WHERE state IN ('pending', 'held')
     """,
+    # Workers that may hold leases; each holds an advisory lock while it lives.
+    "CREATE TABLE courier_worker (worker uuid PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())",
     """
     CREATE TABLE attempt (
         notice_id uuid NOT NULL,
