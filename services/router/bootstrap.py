@@ -12,6 +12,7 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
@@ -54,6 +55,8 @@ async def build(
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     store = RouterStore()
     transport = PyreqwestTransport(
         Addresses(resolver), monotonic=time.monotonic, deadline=settings.router_deadline_seconds
@@ -96,12 +99,14 @@ async def build(
             registry=registry,
             settings=settings,
             readiness=database.check,
+            applies=versions,
         ),
         host=settings.host,
         port=settings.port,
         loops=[
             Loop("consumer", consumer.run),
             Loop("review_timer", ReviewTimer(database, deciding, store, clock).run),
+            Loop("policies", policies.run),
             Loop("courier", courier.run),
             Loop("presence", Presence(database, worker=courier.worker, wake=courier.wake).run),
             Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.02).run),

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from contracts.events import (
+    DecidedObligation,
     DeterminationMade,
     EncounterReported,
     EventData,
@@ -57,14 +58,19 @@ class Trail:
     def decide(self, outcome: Any, recipient: str | None = "mo-dss", revision: int = 1, timer: bool = False) -> str:
         return self.add(
             ObligationDecided(
-                obligation_id=UUID(int=3),
-                duty_id=DUTY,
-                outcome=outcome,
-                revision=revision,
-                recipient_role="social_services",
-                recipient_id=recipient,
-                clock="asap",
-                review_at=NOON + timedelta(hours=1) if timer else None,
+                duties=1,
+                obligations=(
+                    DecidedObligation(
+                        obligation_id=UUID(int=3),
+                        duty_id=DUTY,
+                        outcome=outcome,
+                        revision=revision,
+                        recipient_role="social_services",
+                        recipient_id=recipient,
+                        clock="asap",
+                        review_at=NOON + timedelta(hours=1) if timer else None,
+                    ),
+                ),
             ),
             self.report,
         )

@@ -3,6 +3,7 @@
 from alembic import op
 
 from kernel.messaging_schema import MESSAGING_V1
+from kernel.policy import APPLIED_POLICY_V1
 
 revision = "router_0001"
 down_revision = None
@@ -170,5 +171,5 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    for statement in (*STATEMENTS, *MESSAGING_V1):
+    for statement in (*STATEMENTS, *MESSAGING_V1, APPLIED_POLICY_V1):
         op.execute(statement)
