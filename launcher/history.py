@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from contracts.events import (
+    DecidedObligation,
     DeterminationChanged,
     DeterminationMade,
-    DecidedObligation,
     EncounterAmended,
     EncounterReported,
     NoticeAcknowledged,

@@ -135,8 +135,8 @@ class _DutyOfDay:
     reported: bool
     rules: tuple[_Rule, ...]
     """Empty where no version is in force."""
-    name: tuple[int, ...]
-    """The same for duties with the same rules."""
+    name: tuple[tuple[int, bool], ...]
+    """Of its conditions, whatever follows from them: the same for duties with the same conditions."""
     citations: tuple[str, ...]
     target: timedelta | None
     by_county: bool
@@ -193,7 +193,7 @@ def _duty_of_day(duty: CompiledDuty, day: date, law: Law) -> _DutyOfDay:
         spec.clock,
         _is_reported(spec),
         rules,
-        tuple(id(rule.spec) if rule.flags else rule.index for rule in rules),
+        tuple((rule.index, rule.spec.when is None) for rule in rules),
         version.spec.cite if version else duty.versions[-1].spec.cite,
         law.duration(spec.clock.target) if spec.clock.target is not None else None,
         law.directory.by_county(spec.recipient_role, spec.jurisdiction),
@@ -216,7 +216,7 @@ class _Why:
     def __init__(self, on: Evaluation, day: _Day) -> None:
         self.on = on
         self._day = day
-        self._chosen: dict[tuple[int, ...], tuple[_Rule, tuple[str, ...]]] = {}
+        self._chosen: dict[tuple[tuple[int, bool], ...], tuple[int, tuple[str, ...]]] = {}
         self._deciding: dict[int, tuple[Leaf, ...]] = {}
         self._said: dict[int, str] = {}
 
@@ -225,9 +225,10 @@ class _Why:
         chosen = self._chosen.get(duty.name)
         if chosen is None:
             truths = self.on.truths
-            rule = next(rule for rule in duty.rules if truths[rule.index] is Truth.TRUE)
-            chosen = self._chosen[duty.name] = (rule, self._told(rule.explained_by))
-        return chosen
+            place = next(place for place, rule in enumerate(duty.rules) if truths[rule.index] is Truth.TRUE)
+            chosen = self._chosen[duty.name] = (place, self._told(duty.rules[place].explained_by))
+        place, reasons = chosen
+        return duty.rules[place], reasons
 
     def _told(self, trees: tuple[Tree, ...]) -> tuple[str, ...]:
         rank = self._day.rank
