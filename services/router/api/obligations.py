@@ -49,6 +49,8 @@ class ObligationView(BaseModel):
     review_at: datetime | None = None
     told_at: datetime | None
     done_at: datetime | None
+    fulfilled_with: str | None
+    """The duty whose notice, to the same recipient and on the same law, fulfils this one too."""
     reference: str | None
     """Of the task, such as the number of the hotline call."""
     late_by: Late | None
@@ -108,6 +110,7 @@ def _view(opened: OpenedObligation) -> ObligationView:
             "state": opened.state,
             "told_at": opened.told_at,
             "done_at": opened.done_at,
+            "fulfilled_with": opened.fulfilled_with,
             "reference": opened.reference,
             "late_by": late if late is None else Late(seconds=int(late.by.total_seconds()), against=late.against),
             "decided_at": opened.decided_at,

@@ -18,7 +18,7 @@ from kernel.sealing import DataKey, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import current_traceparent
 from rulebook.lateness import Lateness, lateness
-from services.router.application.ports import Records, Stored
+from services.router.application.ports import Records, Round, Stored
 from services.router.domain import records
 from services.router.domain.identity import obligation_id
 from services.router.domain.records import Record
@@ -41,6 +41,8 @@ class OpenedObligation:
     state: Standing
     told_at: datetime | None
     done_at: datetime | None
+    fulfilled_with: str | None
+    """The duty whose notice fulfils this one too."""
     reference: str | None
     late: Lateness | None
 
@@ -100,31 +102,37 @@ def _opened(stored: Stored, key: DataKey, now: datetime) -> OpenedSubject:
         groups = unseal(key, completion.event_id, completion.sealed.groups, (FieldGroup.ACKNOWLEDGEMENT,))
         said = groups[FieldGroup.ACKNOWLEDGEMENT]
         done.setdefault(said["duty_id"], (completion.completed_at, said))
-    obligations: dict[str, OpenedObligation] = {}
+    standing: dict[str, Record] = {}
+    rounds: dict[str, Round] = {}
     for one in stored.rounds:
         basis = unseal(key, one.event_id, one.sealed.groups, (FieldGroup.BASIS,))[FieldGroup.BASIS]
         for duty_id, record in records.decode(basis).items():
-            told = stored.told.get(duty_id)
-            completed, said = done.get(duty_id, (None, {}))
-            told_at = told.first_confirmed_at if told is not None else None
-            done_at = (told.met_at if told is not None else None) or completed
-            due = record["outcome"] == "due"
-            obligations[duty_id] = OpenedObligation(
+            standing[duty_id], rounds[duty_id] = record, one
+    obligations = []
+    for duty_id, record in standing.items():
+        carrier = records.fulfilled_with(record, standing)
+        told = stored.told.get(carrier or duty_id)
+        completed, said = done.get(duty_id, (None, {}))
+        told_at = told.first_confirmed_at if told is not None else None
+        done_at = completed or (told.met_at if told is not None else None)
+        ends = (_time(record, "due_at"), _time(record, "target_at"))
+        obligations.append(
+            OpenedObligation(
                 obligation_id=obligation_id(stored.encounter_id, stored.subject_id, duty_id),
                 duty_id=duty_id,
                 record=record,
-                decided_at=one.decided_at,
-                law_version=one.law_version,
-                policy_version=one.policy_version,
+                decided_at=rounds[duty_id].decided_at,
+                law_version=rounds[duty_id].law_version,
+                policy_version=rounds[duty_id].policy_version,
                 state=_state(record, told_at, done_at),
                 told_at=told_at,
                 done_at=done_at,
+                fulfilled_with=carrier,
                 reference=said.get("reference"),
-                late=lateness(_time(record, "due_at"), _time(record, "target_at"), told_at or done_at, now)
-                if due
-                else None,
+                late=lateness(*ends, told_at or done_at, now) if record["outcome"] == "due" else None,
             )
-    return OpenedSubject(stored.subject_number, stored.subject_id, stored.discovered_at, tuple(obligations.values()))
+        )
+    return OpenedSubject(stored.subject_number, stored.subject_id, stored.discovered_at, tuple(obligations))
 
 
 def _state(record: Record, told_at: datetime | None, done_at: datetime | None) -> Standing:

@@ -1,7 +1,7 @@
 """What goes on record of each decision, and when a decision is a new one: JSON values, made to be sealed.
 
-A record is a mapping: what `rulebook.duties.Decision` says, `revision`, `review_at` and `review_expired`. Nothing that
-says nothing is in it, as in a `not_due` without a recipient. Records of tasks, and of duties that others owe, exist
+A record is a mapping: what `rulebook.duties.Decision` says where it is not the default, `revision`, `review_at` and
+`review_expired`. Records of tasks, and of duties that others owe, exist
 nowhere else, because their outcomes tell age, custody or conduct.
 """
 
@@ -98,6 +98,30 @@ def under_review(record: Record) -> datetime | None:
 def next_review(records: Mapping[str, Record]) -> datetime | None:
     """The first timer of a subject that runs out."""
     return min((at for record in records.values() if (at := under_review(record)) is not None), default=None)
+
+
+def fulfilled_with(record: Record, standing: Mapping[str, Record]) -> str | None:
+    """The duty whose notice also fulfils this one: it goes to the same recipient and cites the same law.
+
+    Only for what somebody in the agency owes in writing, such as the report of RSMo 567.020.5 to the juvenile officer,
+    which the notice of 566.223 to that officer contains.
+    """
+    if record["outcome"] != "due" or noticed(record) or record.get("channel", "electronic") != "electronic":
+        return None
+    carriers = (
+        duty_id
+        for duty_id, other in standing.items()
+        if noticed(other)
+        and other["outcome"] == "due"
+        and other["recipient_id"] == record["recipient_id"]
+        and set(record["citations"]) <= set(other["citations"])
+    )
+    return next(carriers, None)
+
+
+def noticed(record: Record) -> bool:
+    """A notice of this system fulfils it."""
+    return "channel" not in record and "owed_by" not in record
 
 
 def _said(decision: Decision) -> dict[str, Any]:

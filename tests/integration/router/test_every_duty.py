@@ -10,6 +10,7 @@ from kernel.errors import NotFound, PoisonEvent
 from rulebook.duties import reported_duties
 from rulebook.generated import engine
 from services.router.adapters.store import RouterStore
+from services.router.application.acknowledging import Answer
 from services.router.timers import ReviewTimer
 from tests.integration.router.house import House, Worker, a_house, adult, endpoint, minor, of_unknown_age
 from tests.support.loops import running
@@ -105,6 +106,23 @@ async def test_lateness_counts_from_discovery_also_when_an_amendment_makes_a_dut
     late = (await house.read(report.key))[HOTLINE].late
     assert late is not None
     assert late.by < timedelta(minutes=7)
+
+
+async def test_what_the_notice_to_the_same_recipient_contains_is_done_with_it(house: House) -> None:
+    worker = silent(house)
+    facts = minor()
+    facts["circumstances"] = {**facts["circumstances"], "facts": {"age_at_alleged_offence_under_18": True}}
+    report = await house.report(facts)
+    await house.handle(worker, report)
+    found = await house.read(report.key)
+    officer, division = found["MO.567_020_5.JO"], found["MO.567_020_5.CD"]
+    assert (officer.state, officer.fulfilled_with) == ("open", "MO.566_223.JJ")
+    assert (division.state, division.fulfilled_with) == ("open", None)
+    (notice,) = await house.rows("SELECT notice_id FROM notice WHERE recipient_id = 'mo-jo-16'")
+    async with house.database.transaction() as tx:
+        await worker.acknowledging.acknowledge(tx, notice["notice_id"], "mo-jo-16", Answer(status="accepted"))
+    found = await house.read(report.key)
+    assert (found["MO.567_020_5.JO"].state, found["MO.567_020_5.CD"].state) == ("done", "open")
 
 
 async def test_only_what_changed_is_decided_anew(house: House) -> None:
