@@ -35,6 +35,20 @@ def against_expectations(name: str, history: History, expected: Mapping[str, Any
     return wrong
 
 
+def tasks_against_expectations(
+    name: str, duties: Mapping[tuple[int, str], Mapping[str, Any]], expected: Mapping[str, Any]
+) -> list[str]:
+    """Where tasks are not what an example must end in. Nobody did them: what is due stays open."""
+    wrong = []
+    for number, tasks in expected.get("tasks", {}).items():
+        for duty_id, state in tasks.items():
+            answered = duties.get((number, duty_id))
+            found = answered["state"] if answered is not None else "not decided"
+            if found != state:
+                wrong.append(f"{name}, subject {number}, {duty_id}: {found}, expected {state}")
+    return wrong
+
+
 def _duty(history: History, subject_id: str, duty_id: str, wanted: Mapping[str, Any]) -> list[str]:
     decided = history.duties.get((subject_id, duty_id))
     if decided is None:

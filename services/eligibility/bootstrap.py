@@ -9,6 +9,7 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
@@ -37,6 +38,8 @@ async def build(
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
     reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
@@ -60,9 +63,15 @@ async def build(
             registry=registry,
             settings=settings,
             readiness=database.check,
+            applies=versions,
         ),
         host=settings.host,
         port=settings.port,
-        loops=[Loop("consumer", consumer.run), Loop("due_dates", due_dates.run), Loop("relay", relay.run)],
+        loops=[
+            Loop("consumer", consumer.run),
+            Loop("due_dates", due_dates.run),
+            Loop("policies", policies.run),
+            Loop("relay", relay.run),
+        ],
         close=database.close,
     )
