@@ -1,0 +1,93 @@
+"""What is kept of a determination gives it back whole, and what a population could act upon is what each could."""
+
+import random
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.facts import SubjectFacts
+from rulebook.columns import encode
+from rulebook.errors import LawError
+from rulebook.generated import engine
+from rulebook.loader import LAW, load_law
+from rulebook.population import answers
+from rulebook.programs import determine, recall, record, records
+from rulebook.values import FactMap
+from tests.unit.rulebook.people import PEOPLE
+
+_LAW = load_law(LAW)
+DAYS = st.dates(date(2021, 1, 1), date(2028, 1, 1))
+NOON = "T12:00:00-06:00"
+
+
+def kept(content: Any) -> Any:
+    """As it is read back."""
+    return orjson.loads(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+
+
+def reported(dice: random.Random) -> SubjectFacts:
+    """Somebody of whom a third of all facts is known, asked for or refused."""
+    groups: dict[str, dict[str, Any]] = {"circumstances": {}, "status": {}}
+    values: dict[str, list[Any]] = {
+        "bool": [True, False],
+        "int": [1, 30],
+        "decimal": [0, "138.5"],
+        "date": ["2026-06-01", "1999-01-01"],
+    }
+    for fact, spec in _LAW.facts.items():
+        if not spec.computed and spec.from_ is None and dice.random() < 1 / 3:
+            listed: list[Any] = list(spec.values) or values[spec.type]
+            group = "status" if spec.group == "status" else "circumstances"
+            groups[group][fact] = dice.choice([*listed, "unknown", "refused"])
+    ages: list[dict[str, Any]] = [
+        {},
+        {"stated_years": 19},
+        {"apparent_minor": True},
+        {"birth_date": "2010-05-05", "verified_by": "document"},
+    ]
+    return SubjectFacts.model_validate(
+        {
+            "age": dice.choice(ages),
+            "circumstances": {"appears_victim": True, "facts": groups["circumstances"]},
+            "status": {"citizenship": dice.choice(["us_citizen", "lpr", "unknown"]), "facts": groups["status"]},
+        }
+    )
+
+
+@given(st.randoms(use_true_random=False), DAYS)
+@settings(max_examples=60, deadline=None)
+def test_a_record_gives_the_whole_determination_back(dice: random.Random, day: date) -> None:
+    facts, at = reported(dice), datetime.fromisoformat(f"{day}{NOON}")
+    whole = determine(facts, _LAW, jurisdiction="MO", encounter_at=at, as_of=at)
+    content = record(facts, _LAW, jurisdiction="MO", encounter_at=at, as_of=at).content()
+    assert recall(kept(content), _LAW).to_json() == whole.to_json()
+
+
+@given(st.lists(PEOPLE, min_size=1, max_size=6), DAYS)
+@settings(max_examples=60, deadline=None)
+def test_in_columns_everybody_could_act_upon_the_same_as_alone(persons: list[FactMap], day: date) -> None:
+    rows = answers(encode(persons, _LAW.facts), _LAW, "MO", day)
+    for row, person in enumerate(persons):
+        known = dict(person)
+        engine(_LAW).derive_certain(known, day)
+        alone, _ = records(known, _LAW, "MO", day)
+        assert rows[row].tobytes() == b"".join(one.digest for one in alone)
+
+
+def test_a_record_of_another_release_or_form_is_not_guessed_at() -> None:
+    at = datetime.fromisoformat(f"2026-11-22{NOON}")
+    content = kept(record(SubjectFacts(), _LAW, jurisdiction="MO", encounter_at=at, as_of=at).content())
+    for change in ({"law_digest": "0" * 64}, {"form": 2}):
+        with pytest.raises(LawError):
+            recall(content | change, _LAW)
+
+
+def test_a_record_is_small() -> None:
+    at = datetime.fromisoformat(f"2026-11-22{NOON}")
+    people = [SubjectFacts(), *(reported(random.Random(seed)) for seed in range(50))]
+    made = [record(one, _LAW, jurisdiction="MO", encounter_at=at, as_of=at).content() for one in people]
+    assert max(len(orjson.dumps(one)) for one in made) < 10_000
