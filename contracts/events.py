@@ -125,7 +125,7 @@ class NoticeIssued(EventData, frozen=True, kw_only=True):
 
 
 class NoticeAttempted(EventData, frozen=True, kw_only=True):
-    """One attempt to send ended."""
+    """One attempt to send ended without confirmation; the one that was confirmed is told by NoticeConfirmed."""
 
     TYPE: ClassVar[str] = "org.firstnotice.notice.attempted.v1"
     TOPIC: ClassVar[str] = NOTICES
@@ -133,13 +133,16 @@ class NoticeAttempted(EventData, frozen=True, kw_only=True):
     attempt: int
     started_at: datetime
     finished_at: datetime
-    outcome: Literal["confirmed", "retry", "held"]
+    outcome: Literal["retry", "held"]
     http_status: int | None = None
     error: str | None = None
 
 
 class NoticeConfirmed(EventData, frozen=True, kw_only=True):
-    """The recipient's endpoint confirmed receipt (2xx as its contract demands): ends sending, not the duty."""
+    """The recipient's endpoint confirmed receipt (2xx as its contract demands): ends sending, not the duty.
+
+    It tells of the attempt as well, so that a notice that arrives at once costs one event and not two.
+    """
 
     TYPE: ClassVar[str] = "org.firstnotice.notice.confirmed.v1"
     TOPIC: ClassVar[str] = NOTICES
@@ -148,7 +151,9 @@ class NoticeConfirmed(EventData, frozen=True, kw_only=True):
     duty_id: str
     recipient_id: str
     attempt: int
+    started_at: datetime
     confirmed_at: datetime
+    http_status: int | None = None
 
 
 class NoticeHeld(EventData, frozen=True, kw_only=True):

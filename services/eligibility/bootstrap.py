@@ -47,9 +47,10 @@ async def build(
         bus,
         member=f"{NAME}-1",
         handlers={ENCOUNTERS: on_events(Encounters(matching)), TRAIL: on_events(CoveredByTrail(outbox))},
+        rest_seconds=0.01,
     )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
-    relay = Relay(database, outbox, bus, clock)
+    relay = Relay(database, outbox, bus, clock, rest_seconds=0.02)
     return Service(
         name=NAME,
         app=create_app(

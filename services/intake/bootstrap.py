@@ -77,6 +77,7 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         bus,
         member=settings.member,
         handlers={NOTICES: on_events(follow_notices), TRAIL: on_events(CoveredByTrail(outbox))},
+        rest_seconds=0.05,
     )
     loops = (
         Loop("consumer", consumer.run),

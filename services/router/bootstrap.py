@@ -98,7 +98,7 @@ async def build(
             Loop("consumer", consumer.run),
             Loop("review_timer", ReviewTimer(database, deciding, store, clock).run),
             Loop("courier", courier.run),
-            Loop("relay", Relay(database, outbox, bus, clock).run),
+            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.02).run),
         ],
         close=close,
     )

@@ -28,7 +28,7 @@ async def follow_notices(tx: Transaction, events: Sequence[Event]) -> None:
             case NoticeIssued():
                 await _issued(tx, event, event.data)
             case NoticeAttempted(notice_id=notice_id, attempt=attempt):
-                # Confirmed and held have events of their own; a retry means that sending goes on.
+                # Held has an event of its own; a retry means that sending goes on.
                 await tx.driver.execute(
                     """
                     UPDATE notice_view SET attempts = greatest(attempts, $2),
@@ -38,15 +38,16 @@ async def follow_notices(tx: Transaction, events: Sequence[Event]) -> None:
                     notice_id,
                     attempt,
                 )
-            case NoticeConfirmed(notice_id=notice_id, confirmed_at=confirmed_at):
+            case NoticeConfirmed(notice_id=notice_id, confirmed_at=confirmed_at, attempt=attempt):
                 await tx.driver.execute(
                     """
-                    UPDATE notice_view SET confirmed_at = $2,
+                    UPDATE notice_view SET confirmed_at = $2, attempts = greatest(attempts, $3),
                         state = CASE WHEN state IN ('issued', 'sending', 'held') THEN 'confirmed' ELSE state END
                     WHERE id = $1
                     """,
                     notice_id,
                     confirmed_at,
+                    attempt,
                 )
             case NoticeHeld(notice_id=notice_id):
                 await tx.driver.execute("UPDATE notice_view SET state = 'held' WHERE id = $1", notice_id)

@@ -99,6 +99,7 @@ class Router:
             duty_id="mo-dss",
             recipient_id="mo-dss",
             attempt=3,
+            started_at=NOON,
             confirmed_at=NOON,
         )
 

@@ -86,7 +86,7 @@ class Trail:
     def confirm(self, name: str, recipient: str = "mo-dss") -> None:
         at = NOON + timedelta(milliseconds=8)
         common = {"notice_id": notice_id(name), "obligation_id": UUID(int=3), "duty_id": DUTY}
-        self.add(NoticeConfirmed(recipient_id=recipient, attempt=1, confirmed_at=at, **common))
+        self.add(NoticeConfirmed(recipient_id=recipient, attempt=1, started_at=at, confirmed_at=at, **common))
 
     def acknowledge(self, name: str, recipient: str = "mo-dss") -> None:
         common = {"notice_id": notice_id(name), "obligation_id": UUID(int=3), "duty_id": DUTY}
