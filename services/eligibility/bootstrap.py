@@ -16,9 +16,9 @@ from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.api import determinations, screen
-from services.eligibility.api.answers import presenter
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.reading import Reading
+from services.eligibility.application.releases import Releases
 from services.eligibility.application.screening import Screener
 from services.eligibility.consumers.encounters import Encounters
 from services.eligibility.settings import EligibilitySettings
@@ -39,9 +39,9 @@ async def build(
     outbox = Outbox(NAME)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
-    reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
+    releases = Releases(law, settings.law_path)
+    reading = Reading(law, releases, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
     screener = Screener(law, clock, jurisdiction=settings.jurisdiction)
-    present = presenter(law)
     consumer = Consumer(
         database,
         bus,
@@ -56,7 +56,7 @@ async def build(
         app=create_app(
             service=NAME,
             title="firstnotice eligibility",
-            routers=[determinations.router(database, reading, present), screen.router(screener, present)],
+            routers=[determinations.router(database, reading), screen.router(screener)],
             registry=registry,
             settings=settings,
             readiness=database.check,

@@ -16,6 +16,7 @@ from rulebook.generated import engine
 from rulebook.loader import LAW, load_law
 from rulebook.population import answers
 from rulebook.programs import determine, recall, record, records
+from rulebook.records import answer_digest
 from rulebook.values import FactMap
 from tests.unit.rulebook.people import PEOPLE
 
@@ -91,3 +92,33 @@ def test_a_record_is_small() -> None:
     people = [SubjectFacts(), *(reported(random.Random(seed)) for seed in range(50))]
     made = [record(one, _LAW, jurisdiction="MO", encounter_at=at, as_of=at).content() for one in people]
     assert max(len(orjson.dumps(one)) for one in made) < 10_000
+
+
+PROGRAM = _LAW.programs[0].spec
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"outcome": "eligible"},
+        {"supply": "available"},
+        {"missing": ()},
+        {"program": PROGRAM.model_copy(update={"services": ("another",)})},
+        {"program": PROGRAM.model_copy(update={"documents": (*PROGRAM.documents, "another")})},
+        {"program": PROGRAM.model_copy(update={"next_step": PROGRAM.next_step.model_copy(update={"agency": "other"})})},
+    ],
+)
+def test_what_somebody_would_do_otherwise_is_another_answer(change: dict[str, Any]) -> None:
+    usual: dict[str, Any] = {
+        "program": PROGRAM,
+        "outcome": "potentially_eligible",
+        "supply": "unknown",
+        "missing": ("citizenship_status",),
+    }
+    assert answer_digest(**usual) != answer_digest(**(usual | change))
+
+
+def test_other_papers_for_a_program_that_a_person_does_not_get_are_the_same_answer() -> None:
+    other = PROGRAM.model_copy(update={"documents": (*PROGRAM.documents, "another"), "confidence": "low"})
+    digests = {answer_digest(one, "not_eligible", "unknown", ()) for one in (PROGRAM, other)}
+    assert len(digests) == 1
