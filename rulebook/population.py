@@ -4,6 +4,7 @@ A row of digests holds the bytes that `rulebook.records.Recorded.answers` gives 
 holds both equal.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import reduce
@@ -17,7 +18,7 @@ from rulebook.columns import Codes, Columns, derive, evaluate
 from rulebook.compiled import ByKey, CompiledProgramVersion
 from rulebook.generated import engine
 from rulebook.kleene import Truth
-from rulebook.leaves import Leaf
+from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
 from rulebook.reading import ANSWERS, SUPPLY, Reader, readers
 from rulebook.records import answer_digest
 from rulebook.trees import Tree
@@ -55,6 +56,33 @@ def answers(columns: Columns, law: "Law", jurisdiction: str, as_of: date) -> Dig
             found[start : start + part.rows, number] = program.digests(derived, truths)
         start += part.rows
     return found
+
+
+def next_common_change(law: "Law", jurisdiction: str, as_of: date) -> date | None:
+    """The first later day on which answers may change whoever the person is: another version of a rule or an amount."""
+    days: set[date | None] = set()
+    for program in engine(law).plan(jurisdiction).programs:
+        if program.spec.version_key is None:
+            for version in program.versions:
+                days |= {version.spec.effective.from_, version.spec.effective.until}
+        leaves = (leaf for tree in program.trees() for leaf in tree.leaves())
+        days |= {leaf.lookup.table.changes_after(as_of) for leaf in leaves if isinstance(leaf, TableLeaf)}
+    return min((day for day in days if day is not None and day > as_of), default=None)
+
+
+def personal_changes(law: "Law") -> bytes:
+    """What, by the facts of a person, may change answers by itself: time limits and birthdays, as a SHA-256.
+
+    While two releases have the same, the days that were found under one are right under the other.
+    """
+    trees = [derivation.when for derivation in law.derivations]
+    trees += [tree for program in law.programs for tree in program.trees()]
+    leaves = {leaf.sort_key for tree in trees for leaf in tree.leaves() if _is_personal(leaf)}
+    return hashlib.sha256(repr(sorted(leaves)).encode()).digest()
+
+
+def _is_personal(leaf: Leaf) -> bool:
+    return isinstance(leaf, (AgeLeaf, WithinLeaf)) or leaf.fact == "age_years"
 
 
 class _Program:

@@ -1,7 +1,7 @@
 """What is kept of a determination gives it back whole, and what a population could act upon is what each could."""
 
 import random
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from rulebook.loader import LAW, load_law
 from rulebook.population import answers
 from rulebook.programs import determine, recall, record, records
 from rulebook.records import answer_digest
+from rulebook.reported import GROUPS, Reported
 from rulebook.values import FactMap
 from tests.unit.rulebook.people import PEOPLE
 
@@ -44,6 +45,15 @@ def reported(dice: random.Random) -> SubjectFacts:
             listed: list[Any] = list(spec.values) or values[spec.type]
             group = "status" if spec.group == "status" else "circumstances"
             groups[group][fact] = dice.choice([*listed, "unknown", "refused"])
+    fields: dict[str, Any] = {
+        "custody": {"conduct_alleged_on": dice.choice(["2019-03-01", None]), "protective_custody": dice.random() < 0.5},
+        "trafficking": {
+            "force_fraud_coercion": dice.choice(["indicated", "unknown", None]),
+            "victim_status": dice.choice(["suspected", "confirmed", None]),
+            "severe_form_excluded": dice.choice([True, None]),
+        },
+        "residence_county_fips": dice.choice(["29095", "20091", "01001", None]),
+    }
     ages: list[dict[str, Any]] = [
         {},
         {"stated_years": 19},
@@ -53,7 +63,7 @@ def reported(dice: random.Random) -> SubjectFacts:
     return SubjectFacts.model_validate(
         {
             "age": dice.choice(ages),
-            "circumstances": {"appears_victim": True, "facts": groups["circumstances"]},
+            "circumstances": fields | {"appears_victim": True, "facts": groups["circumstances"]},
             "status": {"citizenship": dice.choice(["us_citizen", "lpr", "unknown"]), "facts": groups["status"]},
         }
     )
@@ -77,6 +87,24 @@ def test_in_columns_everybody_could_act_upon_the_same_as_alone(persons: list[Fac
         engine(_LAW).derive_certain(known, day)
         alone, _ = records(known, _LAW, "MO", day)
         assert rows[row].tobytes() == b"".join(one.digest for one in alone)
+
+
+@given(st.lists(st.randoms(use_true_random=False), min_size=1, max_size=4), DAYS, st.integers(0, 900))
+@settings(max_examples=60, deadline=None)
+def test_straight_from_sealed_groups_everybody_could_act_upon_the_same(
+    dice: list[random.Random], day: date, later: int
+) -> None:
+    at = datetime.fromisoformat(f"{day}{NOON}")
+    as_of = at + timedelta(days=later)
+    people = [reported(one) for one in dice]
+    collected = Reported(_LAW, as_of.date())
+    for one in people:
+        groups = {group.value: value for group, value in one.by_group().items()}
+        collected.add({name: groups[name] for name in GROUPS if name in groups}, day)
+    rows = answers(collected.columns(), _LAW, "MO", as_of.date())
+    for row, one in enumerate(people):
+        alone = record(one, _LAW, jurisdiction="MO", encounter_at=at, as_of=as_of)
+        assert rows[row].tobytes() == alone.answers()
 
 
 def test_a_record_of_another_release_or_form_is_not_guessed_at() -> None:
