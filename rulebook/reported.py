@@ -39,7 +39,10 @@ class Reported:
         self._fields = self._field_tree()
 
     def add(self, groups: Mapping[str, Any], encounter_on: date) -> None:
-        """One more person: the JSON values of the groups, by name, and the local day of the encounter."""
+        """One more person: the JSON values of the groups, by name, and the local day of the encounter.
+
+        Raises ValueError or TypeError for what is no report; the person has a row all the same.
+        """
         row = self._rows
         self._rows += 1
         for group, known in self._open.items():

@@ -14,15 +14,18 @@ from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
+from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.api import determinations, screen
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.reading import Reading
 from services.eligibility.application.releases import Releases
+from services.eligibility.application.rerunning import Rerunning
 from services.eligibility.application.screening import Screener
 from services.eligibility.consumers.encounters import Encounters
 from services.eligibility.settings import EligibilitySettings
 from services.eligibility.timers.due_dates import DueDates
+from services.eligibility.timers.law_release import LawRelease
 
 NAME = "eligibility"
 
@@ -50,6 +53,8 @@ async def build(
         rest_seconds=0.01,
     )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
+    rerunning = Rerunning(law, store, PostgresReruns(), matching, clock)
+    law_release = LawRelease(database, rerunning, settings)
     relay = Relay(database, outbox, bus, clock, rest_seconds=0.02)
     return Service(
         name=NAME,
@@ -63,6 +68,11 @@ async def build(
         ),
         host=settings.host,
         port=settings.port,
-        loops=[Loop("consumer", consumer.run), Loop("due_dates", due_dates.run), Loop("relay", relay.run)],
+        loops=[
+            Loop("consumer", consumer.run),
+            Loop("due_dates", due_dates.run),
+            Loop("law_release", law_release.run),
+            Loop("relay", relay.run),
+        ],
         close=database.close,
     )

@@ -30,11 +30,17 @@ class PostgresStore:
         )
         return {row["event_id"] for row in rows}
 
-    async def standings(self, tx: Transaction, subject_ids: Collection[UUID]) -> dict[UUID, Standing]:
+    async def standings(
+        self, tx: Transaction, subject_ids: Collection[UUID], *, retracted: bool = True
+    ) -> dict[UUID, Standing]:
         # Locked first and read after: what another transaction was about to write is then in what we read.
         locked = await tx.driver.fetch(
-            "SELECT subject_id FROM subject WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id FOR UPDATE",
+            """
+            SELECT subject_id FROM subject WHERE subject_id = ANY($1::uuid[]) AND ($2 OR NOT retracted)
+            ORDER BY subject_id FOR UPDATE
+            """,
             list(subject_ids),
+            retracted,
         )
         found = await self._read(tx, [row["subject_id"] for row in locked])
         return {standing.subject_id: standing for standing in found}

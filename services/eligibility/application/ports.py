@@ -70,8 +70,13 @@ class Store(Protocol):
     async def known(self, tx: Transaction, event_ids: Collection[UUID]) -> set[UUID]:
         """Encounter events whose facts have been evaluated already."""
 
-    async def standings(self, tx: Transaction, subject_ids: Collection[UUID]) -> dict[UUID, Standing]:
-        """The subjects that we know of, by id; their rows are locked until the end of the transaction."""
+    async def standings(
+        self, tx: Transaction, subject_ids: Collection[UUID], *, retracted: bool = True
+    ) -> dict[UUID, Standing]:
+        """The subjects that we know of, by id; their rows are locked until the end of the transaction.
+
+        Those of retracted encounters too, unless `retracted` is false.
+        """
 
     async def due(self, tx: Transaction, today: Mapping[str, date], limit: int) -> list[Standing]:
         """Subjects to look at again, by each jurisdiction's own day; locked, and left out when another has locked."""
