@@ -80,7 +80,7 @@ class Record:
             "readings": self.readings,
             "note": self.note,
         }
-        return {name: value for name, value in told.items() if value != _USUAL[name]}
+        return {name: value for name, value in told.items() if name not in _USUAL or value != _USUAL[name]}
 
     @classmethod
     def of(cls, program_id: str, content: Mapping[str, Any], fact_names: Sequence[str]) -> "Record":
@@ -113,7 +113,6 @@ class Record:
 
 
 _USUAL: dict[str, Any] = {
-    "outcome": "potentially_eligible",
     "supply": "not_limited",
     "version": 0,
     "yes": (),

@@ -62,6 +62,12 @@ class RerunProcess:
         assert self._process is not None, "started first"
         return await self._process.wait()
 
+    def let_go(self) -> None:
+        """As our end would: it finishes its batch and ends."""
+        assert self._process is not None, "started first"
+        assert self._process.stdin is not None, "started with a pipe"
+        self._process.stdin.close()
+
     async def stop(self) -> None:
         """Lets it finish its batch; after some time, SIGKILL: what was begun is undone, and done again next time."""
         if self._process is None or self._process.returncode is not None:

@@ -27,8 +27,9 @@ class PostgresReruns:
         await tx.driver.execute("DELETE FROM rerun WHERE law_digest = $1", law.digest)
         await tx.driver.execute(
             """
-            INSERT INTO rerun (law_digest, part, law_version, schedule, started_at, finished_at)
-            SELECT $1, part, $2, $3, $4, $5 FROM generate_series(0, $6::integer - 1) AS part
+            INSERT INTO rerun (law_digest, part, noted, law_version, schedule, started_at, finished_at)
+            SELECT $1, part, (SELECT coalesce(max(noted), 0) + 1 FROM rerun), $2, $3, $4, $5
+            FROM generate_series(0, $6::integer - 1) AS part
             """,
             law.digest,
             law.version,
@@ -69,7 +70,7 @@ class PostgresReruns:
         rows = await tx.driver.fetch(
             """
             SELECT min(schedule) AS schedule, bool_and(finished_at IS NOT NULL) AS finished FROM rerun
-            WHERE law_digest <> $1 GROUP BY law_digest ORDER BY min(started_at) DESC
+            WHERE law_digest <> $1 GROUP BY law_digest ORDER BY min(noted) DESC
             """,
             law.digest,
         )
@@ -136,7 +137,5 @@ class PostgresReruns:
         return found
 
     async def _latest(self, tx: Transaction) -> str | None:
-        found: str | None = await tx.driver.fetchval(
-            "SELECT law_digest FROM rerun ORDER BY started_at DESC, law_digest LIMIT 1"
-        )
+        found: str | None = await tx.driver.fetchval("SELECT law_digest FROM rerun ORDER BY noted DESC LIMIT 1")
         return found

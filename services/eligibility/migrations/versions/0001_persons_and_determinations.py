@@ -64,11 +64,12 @@ TABLES = (
     )
     """,
     # One row for each part of the persons, by subject_id, and release: how far its evaluation of everybody has come.
-    # Moved on in the transaction that stores the changes.
+    # Moved on in the transaction that stores the changes. `noted` orders releases as they came to apply here.
     """
     CREATE TABLE rerun (
         law_digest text NOT NULL,
         part smallint NOT NULL,
+        noted bigint NOT NULL,
         law_version text NOT NULL,
         schedule bytea NOT NULL,
         cursor uuid,
