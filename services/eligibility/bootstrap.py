@@ -14,6 +14,7 @@ from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
+from services.eligibility.adapters.rerun_process import RerunProcess, environment
 from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.api import determinations, screen
@@ -54,7 +55,7 @@ async def build(
     )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
     rerunning = Rerunning(law, store, PostgresReruns(), matching, clock)
-    law_release = LawRelease(database, rerunning, settings)
+    law_release = LawRelease(database, rerunning, lambda: RerunProcess(environment(settings)))
     relay = Relay(database, outbox, bus, clock, rest_seconds=0.02)
     return Service(
         name=NAME,

@@ -4,7 +4,7 @@ The persons are in parts by their ids. A batch, its changes and how far its part
 any moment, the work goes on exactly where it was, and each change is published once.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -108,6 +108,22 @@ class Reruns(Protocol):
 
     async def waiting(self, tx: Transaction, limit: int) -> int:
         """Events of ours that wait to be published, counted up to `limit`."""
+
+
+class Worker(Protocol):
+    """A process that takes step after step."""
+
+    async def start(self) -> None:
+        """Once."""
+
+    def progress(self) -> AsyncIterator[Progress]:
+        """What it tells after each batch, until it ends."""
+
+    async def ended(self) -> int:
+        """Waits for it; 0 when everybody is done."""
+
+    async def stop(self) -> None:
+        """Lets it finish its batch, and waits for it."""
 
 
 class Rerunning:

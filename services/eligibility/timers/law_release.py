@@ -1,13 +1,12 @@
 """A release of the law applies from the moment the service starts with it: everybody is evaluated again by itself."""
 
 import asyncio
+from collections.abc import Callable
 
 from kernel.database import Database
 from kernel.errors import Unavailable
 from kernel.telemetry import gauge, logger
-from services.eligibility.adapters.rerun_process import RerunProcess, environment
-from services.eligibility.application.rerunning import Progress, Rerunning
-from services.eligibility.settings import EligibilitySettings
+from services.eligibility.application.rerunning import Progress, Rerunning, Worker
 
 RERUN_PERSONS = gauge("rerun_persons", "Persons done in the evaluation of everybody under the law in force")
 RERUN_CHANGED = gauge("rerun_changed", "Of those, persons whose answers changed")
@@ -18,10 +17,10 @@ log = logger(__name__)
 class LawRelease:
     """The loop. Any number of replicas may run it: their children share the persons."""
 
-    def __init__(self, database: Database, rerunning: Rerunning, settings: EligibilitySettings) -> None:
+    def __init__(self, database: Database, rerunning: Rerunning, worker: Callable[[], Worker]) -> None:
         self._database = database
         self._rerunning = rerunning
-        self._settings = settings
+        self._worker = worker
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises Unavailable when the child failed: run it again, it goes on where it was."""
@@ -33,7 +32,7 @@ class LawRelease:
         await stop.wait()
 
     async def _child(self, stop: asyncio.Event) -> None:
-        child = RerunProcess(environment(self._settings))
+        child = self._worker()
         await child.start()
         stopping = asyncio.create_task(stop.wait())
         working = asyncio.create_task(self._follow(child))
@@ -46,7 +45,7 @@ class LawRelease:
         if status != 0 and not stop.is_set():
             raise Unavailable(f"the evaluation of everybody ended with status {status}")
 
-    async def _follow(self, child: RerunProcess) -> int:
+    async def _follow(self, child: Worker) -> int:
         last: Progress | None = None
         async for last in child.progress():
             RERUN_PERSONS.set(last.persons)
