@@ -156,16 +156,15 @@ def records(
     on = Evaluation(known, as_of, plan.of_programs(known, as_of))
     presumed = dict(known)
     rules.derive(presumed, as_of)
-    added: tuple[str, ...] = ()
-    others: Mapping[str, Answer] = {}
-    if len(presumed) > len(known):
-        added = tuple(sorted(presumed.keys() - known.keys()))
-        others = {} if known_at is not None else verdicts(presumed, plan, as_of)
+    added = tuple(sorted(presumed.keys() - known.keys()))
+    others = plan.of_programs(presumed, as_of) if added and known_at is None else None
     partly = {fact: value for fact, value in known.items() if isinstance(value, (Interval, Among))}
     by_id = readers(law)
-    found = [
-        by_id[program.spec.id].record(on, partly, known_at, others.get(program.spec.id)) for program in plan.programs
-    ]
+    found = []
+    for program in plan.programs:
+        reader = by_id[program.spec.id]
+        other = None if others is None else ANSWERS[reader.verdict(others, as_of)]
+        found.append(reader.record(on, partly, known_at, other))
     return tuple(found), added
 
 

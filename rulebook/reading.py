@@ -29,6 +29,8 @@ ANSWERS: dict[Truth, Answer] = {
 SUPPLY: dict[Truth, Supply] = {Truth.TRUE: "available", Truth.UNKNOWN: "unknown", Truth.FALSE: "not_available"}
 _KEPT = 512
 """Records of one reading that are kept."""
+_DAYS = 64
+"""Days for which it is kept which version is in force."""
 _RELEASES = 8
 """Releases whose readers are kept; more than one is in use only while the law changes."""
 
@@ -58,11 +60,17 @@ class Reader:
         self._numbers = numbers
         self._released = law.release.in_force_from
         self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
+        self._days: dict[date, _Reading | None] = {}
         self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
 
     def record(self, on: Evaluation, partly: Partly, known_at: date | None, presumed: Answer | None) -> Record:
         """`on` holds the truths of the whole plan; `presumed` is the outcome with the law's presumptions, if any."""
         program = self.program
+        if known_at is None and program.by_key is None:
+            reading = self._on(on.as_of)
+            if reading is None:
+                return self.without_version("not_eligible", "not_in_force", presumed)
+            return reading.record(on, partly, presumed)
         known = program.known(known_at, self._released)
         if not known:
             return self.without_version("potentially_eligible", "not_known", presumed)
@@ -79,6 +87,22 @@ class Reader:
         if version is None:
             return self.without_version("not_eligible", "not_in_force", presumed)
         return self._reading((version,)).record(on, partly, presumed)
+
+    def verdict(self, truths: Mapping[int, Truth], as_of: date) -> Truth:
+        """As `verdict`, for a program that is asked on the same day again and again."""
+        if self.program.by_key is not None:
+            return verdict(self.program, truths, as_of)
+        reading = self._on(as_of)
+        return Truth.FALSE if reading is None else truths[reading.when]
+
+    def _on(self, day: date) -> "_Reading | None":
+        """The version in force, of a program whose version no fact chooses."""
+        if day not in self._days:
+            if len(self._days) >= _DAYS:
+                self._days.clear()
+            version = self.program.version_on(day)
+            self._days[day] = None if version is None else self._reading((version,))
+        return self._days[day]
 
     def _reading(self, versions: tuple[CompiledProgramVersion, ...], *, by_key: bool = False) -> "_Reading":
         asked = by_key, tuple([id(version) for version in versions])
@@ -131,10 +155,12 @@ class _Reading:
         assert not by_key or self._by_key is not None, "only a version key leaves the version open"
         self._gaps: Gaps = versions[0].gaps if self._by_key is None else self._by_key.gaps
         leaves = {leaf.index: leaf for tree in self._trees() for leaf in tree.leaves()}
+        self.when = versions[0].when.index
+        """Of the version, if it is one."""
         self._supply = tuple(version.supply for version in versions if version.spec.supply)
         indices = sorted({*leaves, *(tree.index for tree in self._supply)})
         self._pattern = itemgetter(*indices) if indices else _nothing_asked
-        self._facts = sorted({fact for leaf in leaves.values() for fact in leaf.facts})
+        self._facts = frozenset(fact for leaf in leaves.values() for fact in leaf.facts)
         self._joint = tuple(leaf for leaf in leaves.values() if len(leaf.facts) > 1)
         self._by_day = any(type(leaf) is not Leaf for leaf in leaves.values())
         self._kept: dict[Any, Record] = {}
@@ -144,9 +170,9 @@ class _Reading:
         return trees if self._by_key is None else [*trees, self._by_key.yes, self._by_key.no]
 
     def record(self, on: Evaluation, partly: Partly, presumed: Answer | None) -> Record:
-        truth = self._truth(on)
+        truth = on.truths[self.when] if self._by_key is None else verdict(self._reader.program, on.truths, on.as_of)
         key: Any = self._pattern(on.truths), presumed
-        if truth == Truth.UNKNOWN:
+        if truth is Truth.UNKNOWN and (partly or self._by_day):
             key = key, self._beyond_truths(on, partly)
         found = self._kept.get(key)
         if found is None:
@@ -155,14 +181,9 @@ class _Reading:
             found = self._kept[key] = self._reader.finished(self._record(on, partly, truth, presumed))
         return found
 
-    def _truth(self, on: Evaluation) -> Truth:
-        if self._by_key is None:
-            return on.truths[self._versions[0].when.index]
-        return verdict(self._reader.program, on.truths, on.as_of)
-
     def _beyond_truths(self, on: Evaluation, partly: Partly) -> tuple[Any, ...]:
         """What, besides the truths of comparisons, the values that a fact can still take depend on."""
-        in_part = tuple([(fact, partly[fact]) for fact in self._facts if fact in partly]) if partly else ()
+        in_part = tuple([(fact, value) for fact, value in partly.items() if fact in self._facts])
         joint = [leaf for leaf in self._joint if on.truths[leaf.index] == Truth.UNKNOWN]
         values = tuple([on.facts.get(fact) for leaf in joint for fact in leaf.facts])
         return in_part, values, on.as_of if self._by_day else None
