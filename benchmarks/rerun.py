@@ -35,7 +35,7 @@ from kernel.subject_keys import SubjectKeys
 from launcher.catalogue import settle_memory
 from launcher.postgres import EmbeddedPostgres
 from rulebook.loader import LAW, Law, load_law
-from rulebook.population import answers
+from rulebook.population import Population
 from rulebook.release import archive
 from rulebook.reported import GROUPS, Reported
 from services.eligibility.adapters.rerun_process import RerunProcess
@@ -216,7 +216,7 @@ async def apply(server: EmbeddedPostgres, database: Database, keyset: Keyset, la
     keys = SubjectKeys(keyset, service="eligibility", clock=system_clock)
     rerunning = rerunning_of(law, Matching(law, PostgresStore(), keys, Outbox("eligibility"), system_clock))
     told: list[Any] = []
-    answers(Reported(law, system_clock().date()).columns(), law, "MO", system_clock().date())
+    Population(law, "MO", system_clock().date()).answers(Reported(law, system_clock().date()).take())
     publishing = asyncio.create_task(_publish(database))
     before, cpu, wall = _server_cpu(server), time.process_time(), time.perf_counter()
     await rerun(database, rerunning, asyncio.Event(), told.append, rest=0)
@@ -270,9 +270,9 @@ async def stages(database: Database, keyset: Keyset, law: Law, count: int) -> di
         for person, facts in zip(persons, opened, strict=True):
             on = law.local_date("MO", person.encounter_at)
             collected.add({group.value: value for group, value in facts.items()}, on)
-        columns = collected.columns()
+        columns = collected.take()
     with found.stage("evaluate in columns"):
-        rows = answers(columns, law, "MO", law.local_date("MO", now))
+        rows = Population(law, "MO", law.local_date("MO", now)).answers(columns)
     with found.stage("compare tags"):
         changed = [
             person.subject_id

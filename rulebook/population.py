@@ -40,22 +40,31 @@ assert all(_OUTCOMES[truth] == answer for truth, answer in ANSWERS.items())
 assert all(_SUPPLIES[truth] == supply for truth, supply in SUPPLY.items())
 
 
-def answers(columns: Columns, law: "Law", jurisdiction: str, as_of: date) -> Digests:
-    """A row for each person, a digest for each program of the jurisdiction, by id: presumptions apart."""
-    plan = engine(law).plan(jurisdiction)
-    known = readers(law)
-    certain = [derivation for derivation in law.derivations if not derivation.presumption]
-    programs = [_Program(known[program.spec.id], law, as_of) for program in plan.programs]
-    trees = [tree for program in programs for tree in program.trees]
-    found = np.empty((columns.rows, len(programs)), "<u8")
-    start = 0
-    for part in columns.parts():
-        derived = derive(part, certain, law, as_of)
-        truths = evaluate(trees, derived, law.facts, as_of)
-        for number, program in enumerate(programs):
-            found[start : start + part.rows, number] = program.digests(derived, truths)
-        start += part.rows
-    return found
+class Population:
+    """The programs of one jurisdiction under one release on one day, for batch after batch of persons."""
+
+    def __init__(self, law: "Law", jurisdiction: str, as_of: date) -> None:
+        """Raises LawError for a jurisdiction that the law does not hold."""
+        known = readers(law)
+        self._law = law
+        self._as_of = as_of
+        self._certain = [derivation for derivation in law.derivations if not derivation.presumption]
+        self._programs = [
+            _Program(known[program.spec.id], law, as_of) for program in engine(law).plan(jurisdiction).programs
+        ]
+        self._trees = [tree for program in self._programs for tree in program.trees]
+
+    def answers(self, columns: Columns) -> Digests:
+        """A row for each person, a digest for each program, by id: presumptions apart."""
+        found = np.empty((columns.rows, len(self._programs)), "<u8")
+        start = 0
+        for part in columns.parts():
+            derived = derive(part, self._certain, self._law, self._as_of)
+            truths = evaluate(self._trees, derived, self._law.facts, self._as_of)
+            for number, program in enumerate(self._programs):
+                found[start : start + part.rows, number] = program.digests(derived, truths)
+            start += part.rows
+        return found
 
 
 def next_common_change(law: "Law", jurisdiction: str, as_of: date) -> date | None:
@@ -103,6 +112,7 @@ class _Program:
         assert len(self._names) <= 64 - _MISSING_AT, "a program asks for more facts than fit into one number"
         self._bits = {fact: np.uint64(1 << self._names.index(ask) + _MISSING_AT) for fact, ask in asks.items()}
         self._digests: dict[int, int] = {}
+        self._parts: dict[tuple[int, ...], list[Tree]] = {}
 
     def digests(self, columns: Columns, truths: Mapping[int, Codes]) -> Digests:
         said = self._said(columns, truths)
@@ -176,10 +186,9 @@ class _Program:
         if not is_open.any():
             return found
         # From the top down: a part of an open condition counts if it is open itself.
-        parts = {part.index: part for tree in why for part in tree.parts()}
         counts: dict[int, Rows] = {tree.index: is_open & (truths[tree.index] == Truth.UNKNOWN) for tree in why}
-        for index in sorted(parts, reverse=True):
-            part, here = parts[index], counts.get(index)
+        for part in self._from_the_top(why):
+            here = counts.get(part.index)
             if here is None:
                 continue
             if isinstance(part, Leaf):
@@ -187,6 +196,14 @@ class _Program:
             for child in part.children:
                 there = here & (truths[child.index] == Truth.UNKNOWN)
                 counts[child.index] = counts[child.index] | there if child.index in counts else there
+        return found
+
+    def _from_the_top(self, why: Sequence[Tree]) -> list[Tree]:
+        key = tuple([tree.index for tree in why])
+        found = self._parts.get(key)
+        if found is None:
+            parts = {part.index: part for tree in why for part in tree.parts()}
+            found = self._parts[key] = [parts[index] for index in sorted(parts, reverse=True)]
         return found
 
 

@@ -5,7 +5,8 @@ A property test holds this equal to `rulebook.person.known_facts`.
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,7 +28,7 @@ _KEPT = 100_000
 
 
 class Reported:
-    """Collects what was reported of many persons, on one day."""
+    """Collects what was reported of many persons, on one day, batch after batch."""
 
     def __init__(self, law: "Law", as_of: date) -> None:
         self._law = law
@@ -56,23 +57,30 @@ class Reported:
         if residence is not None:
             self._fact("state_of_residence").put(row, self._state(residence))
 
-    def columns(self) -> Columns:
-        """What is known of everybody so far, before what follows from it."""
-        found = {name: fact.column(self._rows) for name, fact in self._facts.items() if fact.rows}
+    def take(self) -> Columns:
+        """What is known of everybody since the last time, before what follows from it."""
+        rows, self._rows = self._rows, 0
+        found = {name: fact.take(rows) for name, fact in self._facts.items() if fact.rows}
         never = mask_of(self._law.facts["review_expired"])(False)
-        return Columns(self._rows, found | {"review_expired": np.full(self._rows, never, np.uint64)})
+        return Columns(rows, found | {"review_expired": np.full(rows, never, np.uint64)})
 
     def _put_age(self, row: int, groups: Mapping[str, Any], encounter_on: date) -> None:
-        reported = dict(groups.get("age", _NONE))
-        if "birth_date" in reported:
-            reported["birth_date"] = date.fromisoformat(reported["birth_date"])
+        reported = groups.get("age", _NONE)
+        born = reported.get("birth_date")
         alleged_on = groups.get("circumstances", _NONE).get("custody", _NONE).get("conduct_alleged_on")
+        # The fields that count, without the cost of a model for each person.
+        age = SimpleNamespace(
+            birth_date=None if born is None else date.fromisoformat(born),
+            years=reported.get("years"),
+            stated_years=reported.get("stated_years"),
+            verified_by=reported.get("verified_by"),
+        )
         conduct = None
         if alleged_on is not None:
             custody = Custody.model_construct(conduct_alleged_on=date.fromisoformat(alleged_on))
             conduct = Circumstances.model_construct(custody=custody)
         known: dict[str, Any] = {}
-        _add_age(known, Age.model_construct(**reported), conduct, encounter_on, self._as_of)
+        _add_age(known, cast(Age, age), conduct, encounter_on, self._as_of)
         for fact, value in known.items():
             self._fact(fact).put(row, value)
 
@@ -156,7 +164,7 @@ class _Fact:
         except ValueError:
             return self._code(None)
 
-    def column(self, rows: int) -> Column:
+    def take(self, rows: int) -> Column:
         column = nothing_known(self._spec, rows)
         # Where a person has two, the one that was put last counts.
         if isinstance(column, tuple):
@@ -164,4 +172,5 @@ class _Fact:
             column[0][self.rows], column[1][self.rows] = both[:, 0], both[:, 1]
         else:
             column[self.rows] = np.array(self.values, np.uint64)
+        self.rows, self.values = [], []
         return column

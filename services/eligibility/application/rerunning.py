@@ -16,14 +16,16 @@ from kernel.database import Transaction
 from kernel.sealing import DataKey, SealBroken, Sealed, unseal
 from kernel.telemetry import logger
 from rulebook.loader import Law
-from rulebook.population import answers, next_common_change, personal_changes
+from rulebook.population import Population, next_common_change, personal_changes
 from rulebook.reported import GROUPS, Reported
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.ports import Standing, Store
 from services.eligibility.domain.determinations import answers_tag, look_again_on
 
-BATCH = 1000
-"""Persons per transaction: those of them that changed stay locked for some tenths of a second."""
+BATCH = 2000
+"""Persons per transaction, at most."""
+ALONE = 200
+"""Where more have to be evaluated alone, batches get smaller: for that time, a quarter of a second, they are locked."""
 PARTS = 16
 
 log = logger(__name__)
@@ -136,6 +138,8 @@ class Rerunning:
         self._matching = matching
         self._clock = clock
         self._schedule = personal_changes(law)
+        self._screens: dict[str, tuple[date, _Screen]] = {}
+        self._limit = BATCH
 
     async def begin(self, tx: Transaction) -> Progress:
         """The release applies from now on: whoever stands under another one has to be looked at."""
@@ -151,12 +155,12 @@ class Rerunning:
     async def waiting(self, tx: Transaction, limit: int) -> int:
         return await self._reruns.waiting(tx, limit)
 
-    async def step(self, tx: Transaction, limit: int = BATCH) -> Step | None:
+    async def step(self, tx: Transaction) -> Step | None:
         """The next persons; None if there are none, or others work at all that are left. Raises Unavailable."""
         part = await self._reruns.claim(tx, self._law)
         if part is None:
             return None
-        now = self._clock()
+        now, limit = self._clock(), self._limit
         persons = await self._reruns.batch(tx, part, self._law, limit)
         keys = await self._matching.open_keys(tx, [person.sealed.key_id for person in persons])
         others = [person for person in persons if person.sealed.key_id in keys]
@@ -164,6 +168,7 @@ class Rerunning:
         standings = await self._store.standings(tx, again, retracted=False)
         done = await self._matching.again(tx, self._others(list(standings.values())), now)
         await self._look_again(tx, [person for person in others if person.subject_id not in again], now)
+        self._limit = max(ALONE, limit // 2) if len(again) > ALONE else min(BATCH, limit * 2)
         step = Step(len(persons), done["changed"], len(persons) - len(others) + done["erased"], done["failed"])
         cursor = persons[-1].subject_id if persons else part.cursor
         await self._reruns.advance(tx, part, self._law, step, cursor, now if len(persons) < limit else None)
@@ -183,8 +188,15 @@ class Rerunning:
         found: set[UUID] = set()
         for jurisdiction in {person.jurisdiction for person in persons}:
             there = [person for person in persons if person.jurisdiction == jurisdiction]
-            found |= differing(there, keys, self._matching.keys.granted, self._law, jurisdiction, now)
+            screen = self._screen(jurisdiction, self._law.local_date(jurisdiction, now))
+            found |= screen.differing(there, keys, self._matching.keys.granted)
         return found
+
+    def _screen(self, jurisdiction: str, today: date) -> "_Screen":
+        found = self._screens.get(jurisdiction)
+        if found is None or found[0] != today:
+            found = self._screens[jurisdiction] = today, _Screen(self._law, jurisdiction, today)
+        return found[1]
 
     async def _look_again(self, tx: Transaction, persons: Sequence[Person], now: datetime) -> None:
         days: dict[UUID, date] = {}
@@ -196,32 +208,33 @@ class Rerunning:
         await self._reruns.look_again_by(tx, days)
 
 
-def differing(
-    persons: Sequence[Person],
-    keys: Mapping[UUID, DataKey],
-    granted: Collection[FieldGroup],
-    law: Law,
-    jurisdiction: str,
-    now: datetime,
-) -> set[UUID]:
-    """Of persons of one jurisdiction, those who could act upon something else now, or whose facts do not open."""
-    today = law.local_date(jurisdiction, now)
-    groups = [group for group in granted if group.value in GROUPS]
-    collected = Reported(law, today)
-    opened: list[Person] = []
-    found: set[UUID] = set()
-    for person in persons:
-        try:
-            facts = unseal(keys[person.sealed.key_id], person.facts_id, person.sealed.groups, groups)
-            opened.append(person)
-            collected.add(
-                {group.value: value for group, value in facts.items()},
-                law.local_date(jurisdiction, person.encounter_at),
-            )
-        except (SealBroken, ValueError, TypeError) as error:
-            log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
-            found.add(person.subject_id)
-    for person, row in zip(opened, answers(collected.columns(), law, jurisdiction, today), strict=True):
-        if answers_tag(keys[person.sealed.key_id].secret, row.tobytes()) != person.answers:
-            found.add(person.subject_id)
-    return found
+class _Screen:
+    """Who, of the persons of one jurisdiction, could act upon something else on one day."""
+
+    def __init__(self, law: Law, jurisdiction: str, today: date) -> None:
+        self._law = law
+        self._jurisdiction = jurisdiction
+        self._collected = Reported(law, today)
+        self._population = Population(law, jurisdiction, today)
+
+    def differing(
+        self, persons: Sequence[Person], keys: Mapping[UUID, DataKey], granted: Collection[FieldGroup]
+    ) -> set[UUID]:
+        """Also those whose facts do not open."""
+        groups = [group for group in granted if group.value in GROUPS]
+        self._collected.take()  # of a batch that was undone half-way, something may be left
+        opened: list[Person] = []
+        found: set[UUID] = set()
+        for person in persons:
+            try:
+                facts = unseal(keys[person.sealed.key_id], person.facts_id, person.sealed.groups, groups)
+                opened.append(person)
+                encounter_on = self._law.local_date(self._jurisdiction, person.encounter_at)
+                self._collected.add({group.value: value for group, value in facts.items()}, encounter_on)
+            except (SealBroken, ValueError, TypeError) as error:
+                log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
+                found.add(person.subject_id)
+        for person, row in zip(opened, self._population.answers(self._collected.take()), strict=True):
+            if answers_tag(keys[person.sealed.key_id].secret, row.tobytes()) != person.answers:
+                found.add(person.subject_id)
+        return found

@@ -14,7 +14,7 @@ from rulebook.columns import encode
 from rulebook.errors import LawError
 from rulebook.generated import engine
 from rulebook.loader import LAW, load_law
-from rulebook.population import answers
+from rulebook.population import Population
 from rulebook.programs import determine, recall, record, records
 from rulebook.records import answer_digest
 from rulebook.reported import GROUPS, Reported
@@ -81,7 +81,7 @@ def test_a_record_gives_the_whole_determination_back(dice: random.Random, day: d
 @given(st.lists(PEOPLE, min_size=1, max_size=6), DAYS)
 @settings(max_examples=60, deadline=None)
 def test_in_columns_everybody_could_act_upon_the_same_as_alone(persons: list[FactMap], day: date) -> None:
-    rows = answers(encode(persons, _LAW.facts), _LAW, "MO", day)
+    rows = Population(_LAW, "MO", day).answers(encode(persons, _LAW.facts))
     for row, person in enumerate(persons):
         known = dict(person)
         engine(_LAW).derive_certain(known, day)
@@ -101,7 +101,7 @@ def test_straight_from_sealed_groups_everybody_could_act_upon_the_same(
     for one in people:
         groups = {group.value: value for group, value in one.by_group().items()}
         collected.add({name: groups[name] for name in GROUPS if name in groups}, day)
-    rows = answers(collected.columns(), _LAW, "MO", as_of.date())
+    rows = Population(_LAW, "MO", as_of.date()).answers(collected.take())
     for row, one in enumerate(people):
         alone = record(one, _LAW, jurisdiction="MO", encounter_at=at, as_of=as_of)
         assert rows[row].tobytes() == alone.answers()
