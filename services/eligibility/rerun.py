@@ -5,6 +5,7 @@ started it is gone (its standard input ends), always after a whole batch.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -91,6 +92,10 @@ async def main() -> int:
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(sys.stdin.fileno(), _stop_at_the_end, sys.stdin.fileno(), stop)
     database, rerunning = wired(settings)
+    # What is there now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     try:
         done = await rerun(database, rerunning, stop, _tell)
     finally:

@@ -7,7 +7,7 @@ any moment, the work goes on exactly where it was, and each change is published 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from contracts.facts import FieldGroup
@@ -230,7 +230,8 @@ class _Screen:
                 facts = unseal(keys[person.sealed.key_id], person.facts_id, person.sealed.groups, groups)
                 opened.append(person)
                 encounter_on = self._law.local_date(self._jurisdiction, person.encounter_at)
-                self._collected.add({group.value: value for group, value in facts.items()}, encounter_on)
+                # A field group is its own name.
+                self._collected.add(cast(Mapping[str, Any], facts), encounter_on)
             except (SealBroken, ValueError, TypeError) as error:
                 log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
                 found.add(person.subject_id)

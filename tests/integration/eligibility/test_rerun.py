@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -310,3 +312,56 @@ async def test_where_nobody_stands_under_another_release_nothing_has_to_be_done(
         await tx.driver.execute("DELETE FROM rerun")
         found = await rerunning(eligibility, wider).begin(tx)
     assert found.finished
+
+
+async def test_on_report_amendment_due_date_and_release_all_is_evaluated_and_only_changes_are_told(
+    eligibility: Eligibility, wider: Law
+) -> None:
+    await applied_before(eligibility)
+    minor = GAINS | {"age": {"birth_date": "2008-12-16", "verified_by": "document"}}
+    reported = await eligibility.report(minor)
+    await eligibility.handle(reported)
+    assert [type(event.data) for event in await eligibility.published()] == [DeterminationMade]
+    await eligibility.handle(await eligibility.amend(reported, minor | {"identity": {"given_name": "Ada"}}))
+    assert len(await eligibility.published()) == 1
+    await eligibility.handle(await eligibility.amend(reported, minor | {"status": {"citizenship": "lpr"}}))
+    assert len(await eligibility.published()) == 2
+    await eligibility.look_again(datetime(2026, 12, 15, 15, 0, tzinfo=UTC))
+    assert len(await eligibility.published()) == 2
+    await eligibility.look_again(datetime(2026, 12, 16, 15, 0, tzinfo=UTC))
+    assert len(await eligibility.published()) == 3
+    await people(eligibility, 1, STAYS)
+    assert (await apply(eligibility, wider)).changed == 1
+    assert len(await eligibility.published()) == 5
+    versions = [(await eligibility.record(event))["law_version"] for event in await eligibility.published()]
+    assert versions == ["2026.11.0"] * 4 + ["2026.12.0"]
+    assert {len((await eligibility.record(event))["programs"]) for event in await eligibility.published()} == {
+        len(wider.programs)
+    }
+
+
+def command(settings: EligibilitySettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "launcher", "law", *arguments],
+        env={**os.environ, **environment(settings)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+async def test_the_commands_apply_a_release_and_prove_what_was_stored(
+    eligibility: Eligibility, settings: EligibilitySettings, folder: Path
+) -> None:
+    await people(eligibility, 2, GAINS)
+    await people(eligibility, 3, STAYS)
+    done = await asyncio.to_thread(command, settings, "rerun", "--law", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "5 persons evaluated again, 2 changed" in done.stdout
+    again = await asyncio.to_thread(command, settings, "rerun", "--law", str(folder))
+    assert again.returncode == 0
+    (stored, *_) = [event.id for event in await eligibility.published()]
+    proof = await asyncio.to_thread(command, settings, "replay-stored", str(stored))
+    assert proof.returncode == 0, proof.stderr
+    assert "the same bytes" in proof.stdout
