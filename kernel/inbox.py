@@ -224,7 +224,9 @@ class Consumer:
                 new.append(one)
         return new, set(row["parked"])
 
-    async def _park_behind(self, tx: Transaction, received: Sequence[Received], keys: Container[UUID]) -> list[Received]:
+    async def _park_behind(
+        self, tx: Transaction, received: Sequence[Received], keys: Container[UUID]
+    ) -> list[Received]:
         """Parks events whose key is parked already, to keep the order of each key; returns the others."""
         behind = [one for one in received if one.event.key in keys]
         await park(tx, [Parked(one.delivery, one.event.id, "an earlier event of its key is parked") for one in behind])

@@ -9,6 +9,7 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
@@ -41,6 +42,8 @@ async def build(
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
     releases = Releases(law, settings.law_path)
@@ -66,6 +69,7 @@ async def build(
             registry=registry,
             settings=settings,
             readiness=database.check,
+            applies=versions,
         ),
         host=settings.host,
         port=settings.port,
@@ -73,6 +77,7 @@ async def build(
             Loop("consumer", consumer.run),
             Loop("due_dates", due_dates.run),
             Loop("law_release", law_release.run),
+            Loop("policies", policies.run),
             Loop("relay", relay.run),
         ],
         close=database.close,

@@ -14,6 +14,7 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
@@ -41,10 +42,13 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
     keyset = Keyset.load(settings.keyset_file)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     store = PostgresStore(keys, outbox)
+    law = load_law(settings.law_path)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     intake = Intake(
         store,
         blind=keyset.blind_index,
-        law=load_law(settings.law_path),
+        law=law,
         jurisdiction=settings.jurisdiction,
         clock=clock,
         ids=ids,
@@ -71,6 +75,7 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
         settings=settings,
         readiness=database.check,
+        applies=versions,
     )
     consumer = Consumer(
         database,
@@ -83,6 +88,7 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         Loop("consumer", consumer.run),
         Loop("writer", writer.run),
         Loop("forget", forget),
+        Loop("policies", policies.run),
         Loop("relay", Relay(database, outbox, bus, clock).run),
     )
     return Service(NAME, app, settings.host, settings.port, loops, database.close)

@@ -64,29 +64,35 @@ async def follow_notices(tx: Transaction, events: Sequence[Event]) -> None:
 
 
 async def _decided(tx: Transaction, event: Event, data: ObligationDecided) -> None:
-    await tx.driver.execute(
+    await tx.driver.executemany(
         """
         INSERT INTO obligation_view (id, encounter_id, subject_id, duty_id, outcome, revision, recipient_role,
-                                     recipient_id, owner, clock, due_at, review_at, decided_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                     recipient_id, owner, clock, due_at, target_at, review_at, decided_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, revision = excluded.revision,
             recipient_role = excluded.recipient_role, recipient_id = excluded.recipient_id, owner = excluded.owner,
-            clock = excluded.clock, due_at = excluded.due_at, review_at = excluded.review_at,
-            decided_at = excluded.decided_at
+            clock = excluded.clock, due_at = excluded.due_at, target_at = excluded.target_at,
+            review_at = excluded.review_at, decided_at = excluded.decided_at
         """,
-        data.obligation_id,
-        event.encounter_id or event.key,
-        event.subject_id,
-        data.duty_id,
-        data.outcome,
-        data.revision,
-        data.recipient_role,
-        data.recipient_id,
-        data.owner,
-        data.clock,
-        data.due_at,
-        data.review_at,
-        event.time,
+        [
+            (
+                one.obligation_id,
+                event.encounter_id or event.key,
+                event.subject_id,
+                one.duty_id,
+                one.outcome,
+                one.revision,
+                one.recipient_role,
+                one.recipient_id,
+                one.owner,
+                one.clock,
+                one.due_at,
+                one.target_at,
+                one.review_at,
+                event.time,
+            )
+            for one in data.obligations
+        ],
     )
 
 

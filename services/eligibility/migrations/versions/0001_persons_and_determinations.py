@@ -3,6 +3,7 @@
 from alembic import op
 
 from kernel.messaging_schema import MESSAGING_V1
+from kernel.policy import APPLIED_POLICY_V1
 
 revision = "eligibility_0001"
 down_revision = None
@@ -88,5 +89,5 @@ TABLES = (
 
 
 def upgrade() -> None:
-    for statement in (*TABLES, *MESSAGING_V1):
+    for statement in (*TABLES, *MESSAGING_V1, APPLIED_POLICY_V1):
         op.execute(statement)
