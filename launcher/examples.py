@@ -266,6 +266,10 @@ def against_preview(case: Case, expected: Preview) -> list[str]:
                 f"{place}: the router decided {decided['outcome']} ({decided['recipient_id']}), "
                 f"the law says {decision.outcome} ({decision.recipient_id})"
             )
+    for number, subject_id in case.history.subjects.items():
+        answered = sum(subject == number for subject, _ in case.duties)
+        if case.history.decided.get(subject_id) != answered:
+            wrong.append(f"{case.example.name}, subject {number}: the trail tells of another number of decided duties")
     wrong += [
         f"{case.example.name}, subject {number}, {duty_id}: decided, and no duty of the law"
         for number, duty_id in case.duties.keys() - expected.decisions.keys()

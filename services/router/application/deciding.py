@@ -139,6 +139,7 @@ class Deciding:
                         if state.snapshot is not None and key_of is not None:
                             self._retract(outcome, self._subject(state.snapshot, state, key_of, now), event)
                     case TaskCompleted(completed_at=completed_at):
+                        # What was done for an erased subject cannot be read any more; the trail has that it was done.
                         if key is not None:
                             self._complete(outcome, states.get(subject_id), event, subject_id, key, completed_at)
                     case SubjectErased():
