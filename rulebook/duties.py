@@ -1,8 +1,10 @@
 """Decides every duty about one subject: due, not due because ..., or for review. Silence is not a decision."""
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
@@ -135,8 +137,10 @@ class _DutyOfDay:
     reported: bool
     rules: tuple[_Rule, ...]
     """Empty where no version is in force."""
-    name: tuple[tuple[int, bool], ...]
-    """Of its conditions, whatever follows from them: the same for duties with the same conditions."""
+    group: int
+    """The same for duties with the same conditions, whatever follows from them."""
+    truths: Callable[[Mapping[int, Truth]], object]
+    """Of every comparison in the conditions: they settle which rule it is, and which comparisons decided that."""
     citations: tuple[str, ...]
     target: timedelta | None
     by_county: bool
@@ -147,12 +151,15 @@ class _Day:
     duties: tuple[_DutyOfDay, ...]
     rank: dict[int, int]
     """Order of the leaves in an explanation, which does not depend on how conditions were written."""
+    choices: dict[tuple[int, object], tuple[int, tuple[Leaf, ...]]]
+    """By group and truths, as they are met: the place of the rule, and the comparisons that decided it."""
     words: dict[tuple[int, Truth, bool | None], str]
     """Of comparisons whose value says nothing about anybody: not known, yes, or no."""
 
 
 _DAYS: dict[tuple[str, str, date], tuple[Law, _Day]] = {}
 _KEPT_DAYS = 64
+_KEPT_CHOICES = 10_000
 
 
 def _day(law: Law, jurisdiction: str, day: date) -> _Day:
@@ -166,14 +173,20 @@ def _day(law: Law, jurisdiction: str, day: date) -> _Day:
 
 
 def _made_ready(law: Law, jurisdiction: str, day: date) -> _Day:
-    duties = tuple(_duty_of_day(duty, day, law) for duty in engine(law).plan(jurisdiction).duties)
-    trees = {tree.index: tree for duty in duties for rule in duty.rules for tree in rule.explained_by}
-    leaves = {leaf.index: leaf for tree in trees.values() for leaf in tree.leaves()}
+    groups: dict[tuple[tuple[int, bool], ...], int] = {}
+    duties = tuple(_duty_of_day(duty, day, law, groups) for duty in engine(law).plan(jurisdiction).duties)
+    leaves = {leaf.index: leaf for duty in duties for rule in duty.rules for leaf in _leaves(rule.explained_by)}
     ordered = sorted(leaves.values(), key=lambda leaf: leaf.sort_key)
-    return _Day(duties, {leaf.index: place for place, leaf in enumerate(ordered)}, {})
+    return _Day(duties, {leaf.index: place for place, leaf in enumerate(ordered)}, {}, {})
 
 
-def _duty_of_day(duty: CompiledDuty, day: date, law: Law) -> _DutyOfDay:
+def _leaves(trees: Iterable[Tree]) -> Iterator[Leaf]:
+    return (leaf for tree in trees for leaf in tree.leaves())
+
+
+def _duty_of_day(
+    duty: CompiledDuty, day: date, law: Law, groups: dict[tuple[tuple[int, bool], ...], int]
+) -> _DutyOfDay:
     spec, version = duty.spec, duty.version_on(day)
     if spec.clock is None or spec.channel == "standing":
         raise AssertionError("a standing duty is never decided")
@@ -188,12 +201,14 @@ def _duty_of_day(duty: CompiledDuty, day: date, law: Law) -> _DutyOfDay:
         )
         for place, rule in enumerate(compiled)
     )
+    asked = sorted({leaf.index for rule in rules for leaf in _leaves(rule.explained_by)})
     return _DutyOfDay(
         spec,
         spec.clock,
         _is_reported(spec),
         rules,
-        tuple((rule.index, rule.spec.when is None) for rule in rules),
+        groups.setdefault(tuple((rule.index, rule.spec.when is None) for rule in rules), len(groups)),
+        itemgetter(*asked) if asked else lambda truths: None,
         version.spec.cite if version else duty.versions[-1].spec.cite,
         law.duration(spec.clock.target) if spec.clock.target is not None else None,
         law.directory.by_county(spec.recipient_role, spec.jurisdiction),
@@ -211,35 +226,36 @@ def _recipient(directory: Directory, role: str, jurisdiction: str, county: str |
 class _Why:
     """Applies rules to one person and explains the choice; what several duties share is worked out once."""
 
-    __slots__ = ("_chosen", "_day", "_deciding", "_said", "on")
+    __slots__ = ("_chosen", "_day", "_said", "on")
 
     def __init__(self, on: Evaluation, day: _Day) -> None:
         self.on = on
         self._day = day
-        self._chosen: dict[tuple[tuple[int, bool], ...], tuple[int, tuple[str, ...]]] = {}
-        self._deciding: dict[int, tuple[Leaf, ...]] = {}
+        self._chosen: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._said: dict[int, str] = {}
 
     def first(self, duty: _DutyOfDay) -> tuple[_Rule, tuple[str, ...]]:
         """The first rule whose condition is certainly true, and why. The last one always is."""
-        chosen = self._chosen.get(duty.name)
+        chosen = self._chosen.get(duty.group)
         if chosen is None:
-            truths = self.on.truths
-            place = next(place for place, rule in enumerate(duty.rules) if truths[rule.index] is Truth.TRUE)
-            chosen = self._chosen[duty.name] = (place, self._told(duty.rules[place].explained_by))
+            place, leaves = self._choice(duty)
+            chosen = self._chosen[duty.group] = (place, tuple([self._say(leaf) for leaf in leaves]))
         place, reasons = chosen
         return duty.rules[place], reasons
 
-    def _told(self, trees: tuple[Tree, ...]) -> tuple[str, ...]:
-        rank = self._day.rank
-        found = {rank[leaf.index]: leaf for tree in trees for leaf in self._leaves(tree)}
-        return tuple([self._say(found[place]) for place in sorted(found)])
-
-    def _leaves(self, tree: Tree) -> tuple[Leaf, ...]:
-        leaves = self._deciding.get(tree.index)
-        if leaves is None:
-            leaves = self._deciding[tree.index] = tuple(tree.deciding(self.on))
-        return leaves
+    def _choice(self, duty: _DutyOfDay) -> tuple[int, tuple[Leaf, ...]]:
+        truths, choices = self.on.truths, self._day.choices
+        name = (duty.group, duty.truths(truths))
+        choice = choices.get(name)
+        if choice is None:
+            place = next(place for place, rule in enumerate(duty.rules) if truths[rule.index] is Truth.TRUE)
+            rank = self._day.rank
+            trees = duty.rules[place].explained_by
+            leaves = {rank[leaf.index]: leaf for tree in trees for leaf in tree.deciding(self.on)}
+            if len(choices) >= _KEPT_CHOICES:
+                choices.clear()
+            choice = choices[name] = (place, tuple(leaves[number] for number in sorted(leaves)))
+        return choice
 
     def _say(self, leaf: Leaf) -> str:
         words = self._said.get(leaf.index)
