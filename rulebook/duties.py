@@ -153,7 +153,7 @@ class _Day:
     """Order of the leaves in an explanation, which does not depend on how conditions were written."""
     choices: dict[tuple[int, object], tuple[int, tuple[Leaf, ...]]]
     """By group and truths, as they are met: the place of the rule, and the comparisons that decided it."""
-    words: dict[tuple[int, Truth, bool | None], str]
+    words: dict[tuple[int, bool | None], str]
     """Of comparisons whose value says nothing about anybody: not known, yes, or no."""
 
 
@@ -267,7 +267,7 @@ class _Why:
         shown = leaf.shown_value(self.on.facts)
         if shown is not None and shown is not True and shown is not False:
             return str(reason(leaf, self.on))
-        name = (leaf.index, leaf.truth(self.on), shown)
+        name = (leaf.index, shown)
         words = self._day.words.get(name)
         if words is None:
             words = self._day.words[name] = str(reason(leaf, self.on))
