@@ -195,14 +195,15 @@ class House:
         return [one for event in await self.events("obligation.decided") for one in event["obligations"]]
 
     async def read(self, encounter: UUID, *, agency: str = "MO0480100") -> dict[str, OpenedObligation]:
-        """What the agency reads of its one subject, by duty."""
+        """What the agency reads of its one subject, by duty; nothing once that was erased."""
         reading = Reading(
             store=RecordStore(), keys=self.keys, outbox=Outbox("router"), clock=system_clock, ids=system_ids
         )
         caller = Caller("rms", "agency", frozenset({agency}), None, frozenset({"encounters:read"}), "t")
         async with self.database.transaction() as tx:
-            (subject,) = await reading.of_encounter(tx, encounter, caller)
-        return {one.duty_id: one for one in subject.obligations}
+            subjects = await reading.of_encounter(tx, encounter, caller)
+        assert len(subjects) < 2
+        return {one.duty_id: one for subject in subjects for one in subject.obligations}
 
     async def events(self, kind: str) -> list[dict[str, Any]]:
         """Public data of outbox events of a type, in order."""

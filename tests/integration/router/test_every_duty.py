@@ -7,6 +7,7 @@ import pytest
 
 from kernel.clock import system_clock
 from kernel.errors import NotFound, PoisonEvent
+from kernel.subject_keys import SubjectKeys
 from rulebook.duties import reported_duties
 from rulebook.generated import engine
 from services.router.adapters.store import RouterStore
@@ -187,3 +188,21 @@ async def test_a_completed_task_of_nobody_is_parked_and_not_dropped(house: House
     report = await house.report(minor())
     with pytest.raises(PoisonEvent):
         await house.handle(silent(house), await house.completion(report, HOTLINE, datetime.now(UTC)))
+
+
+async def test_an_erased_persons_decisions_cannot_be_read_and_their_timer_does_not_come_up_for_ever(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    async with a_house(database_dsn, tmp_path, review=timedelta(milliseconds=1)) as house:
+        report = await house.report(of_unknown_age())
+        await house.handle(silent(house), report)
+        assert report.subject_id is not None
+        async with house.intake.transaction() as tx:
+            await house.intake_keys.erase(tx, report.subject_id)
+        house.keys = SubjectKeys(house.keyset, service="router", clock=system_clock)  # another process: nothing cached
+        worker = silent(house)
+        async with house.database.transaction() as tx:
+            assert await worker.deciding.expire_reviews(tx, 10) == 1
+        async with house.database.transaction() as tx:
+            assert await worker.deciding.expire_reviews(tx, 10) == 0
+        assert await house.read(report.key) == {}
