@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
@@ -125,7 +126,8 @@ class _Rule:
     flags: tuple[tuple[str, Tree], ...]
     explained_by: tuple[Tree, ...]
     """The rule's own condition, or for the last rule, which has none, what every other one lacked."""
-    review_after: timedelta | None
+    template: Decision
+    """What it decides, but for what depends on the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,9 @@ class _DutyOfDay:
     """The same for duties with the same conditions, whatever follows from them."""
     truths: Callable[[Mapping[int, Truth]], object]
     """Of every comparison in the conditions: they settle which rule it is, and which comparisons decided that."""
-    citations: tuple[str, ...]
     target: timedelta | None
     by_county: bool
+    not_in_force: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +193,22 @@ def _duty_of_day(
     if spec.clock is None or spec.channel == "standing":
         raise AssertionError("a standing duty is never decided")
     compiled = version.rules if version else ()
+    cite = version.spec.cite if version else duty.versions[-1].spec.cite
     rules = tuple(
         _Rule(
             rule.when.index,
             rule.spec,
             rule.flags,
             (rule.when,) if rule.spec.when is not None else tuple(before.when for before in compiled[:place]),
-            law.duration(rule.spec.review_after) if rule.spec.review_after else None,
+            _template(
+                spec,
+                spec.clock,
+                outcome=rule.spec.outcome,
+                basis=rule.spec.basis,
+                review_after=law.duration(rule.spec.review_after) if rule.spec.review_after else None,
+                citations=cite,
+                decided_by=rule.spec.decided_by,
+            ),
         )
         for place, rule in enumerate(compiled)
     )
@@ -209,9 +220,37 @@ def _duty_of_day(
         rules,
         groups.setdefault(tuple((rule.index, rule.spec.when is None) for rule in rules), len(groups)),
         itemgetter(*asked) if asked else lambda truths: None,
-        version.spec.cite if version else duty.versions[-1].spec.cite,
         law.duration(spec.clock.target) if spec.clock.target is not None else None,
         law.directory.by_county(spec.recipient_role, spec.jurisdiction),
+        _template(spec, spec.clock, outcome="not_due", basis=(NOT_IN_FORCE,), citations=cite),
+    )
+
+
+def _template(
+    spec: Duty,
+    clock: Clock,
+    *,
+    outcome: Outcome,
+    basis: tuple[str, ...],
+    citations: tuple[str, ...],
+    review_after: timedelta | None = None,
+    decided_by: Literal["rule", "timer"] = "rule",
+) -> Decision:
+    return Decision(
+        duty_id=spec.id,
+        outcome=outcome,
+        basis=basis,
+        recipient_role=spec.recipient_role,
+        clock=clock.kind,
+        review_after=review_after,
+        owner=spec.owner,
+        priority=spec.priority,
+        acknowledgement=spec.acknowledgement,
+        disclosure=spec.disclosure.policy if spec.disclosure is not None else NO_DISCLOSURE,
+        citations=citations,
+        decided_by=decided_by,
+        channel=spec.channel,  # type: ignore[arg-type]
+        owed_by=spec.owed_by,
     )
 
 
@@ -276,79 +315,42 @@ class _Why:
 
 def _decide(duty: _DutyOfDay, why: _Why, facts: DutyFacts, law: Law) -> Decision:
     if not duty.rules:
-        return _decision(duty, facts, law, outcome="not_due", basis=(NOT_IN_FORCE,))
+        return duty.not_in_force
     rule, reasons = why.first(duty)
-    outcome: Outcome = rule.spec.outcome
-    if outcome == "not_due" and not rule.flags:
-        return _decision(duty, facts, law, outcome=outcome, basis=rule.spec.basis, reasons=reasons)
-    basis = rule.spec.basis
-    review_after = rule.review_after
+    template = rule.template
+    flags = tuple([flag for flag, when in rule.flags if when.truth(why.on) is Truth.TRUE]) if rule.flags else ()
+    if template.outcome == "not_due":
+        return replace(template, flags=flags, reasons=reasons, disclosure=_disclosure(duty, flags))
+    spec, clock = duty.spec, duty.clock
+    outcome, basis, review_after = template.outcome, template.basis, template.review_after
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
-    spec = duty.spec
     recipient_id = _recipient(law.directory, spec.recipient_role, spec.jurisdiction, county, why.on.as_of)
-    if outcome != "not_due" and recipient_id is None:
+    if recipient_id is None:
         # Nobody can be told yet, and no timer changes that: a person has to find out where it happened.
         basis = (*basis, COUNTY_UNRESOLVED if duty.by_county else RECIPIENT_UNRESOLVED)
         review_after = review_after if outcome == "review" else None
         outcome = "review"
-    return _decision(
-        duty,
-        facts,
-        law,
-        outcome=outcome,
-        basis=basis,
-        flags=tuple([flag for flag, when in rule.flags if when.truth(why.on) is Truth.TRUE]),
-        recipient_id=recipient_id,
-        review_after=review_after,
-        reasons=reasons,
-        decided_by=rule.spec.decided_by,
-    )
-
-
-def _decision(
-    duty: _DutyOfDay,
-    facts: DutyFacts,
-    law: Law,
-    *,
-    outcome: Outcome,
-    basis: tuple[str, ...],
-    flags: tuple[str, ...] = (),
-    recipient_id: str | None = None,
-    review_after: timedelta | None = None,
-    reasons: tuple[str, ...] = (),
-    decided_by: Literal["rule", "timer"] = "rule",
-) -> Decision:
-    spec, clock = duty.spec, duty.clock
-    ends = target_at = None
-    if outcome == "not_due":
-        recipient_id = None
-    else:
-        if clock.limit is not None:
-            started = (facts.custody_at or facts.encounter_at) if clock.starts == "custody" else facts.discovered_at
-            ends = due_at(clock, started, law, spec.jurisdiction)
-        target_at = facts.discovered_at + duty.target if duty.target is not None else None
-    disclosure = NO_DISCLOSURE
-    if spec.disclosure is not None:
-        variants = (policy for flag, policy in spec.disclosure.when_flag.items() if flag in flags)
-        disclosure = next(variants, spec.disclosure.policy)
-    return Decision(
-        duty_id=spec.id,
+    ends = None
+    if clock.limit is not None:
+        started = (facts.custody_at or facts.encounter_at) if clock.starts == "custody" else facts.discovered_at
+        ends = due_at(clock, started, law, spec.jurisdiction)
+    return replace(
+        template,
         outcome=outcome,
         basis=basis,
         flags=flags,
-        recipient_role=spec.recipient_role,
         recipient_id=recipient_id,
-        clock=clock.kind,
         due_at=ends,
-        target_at=target_at,
+        target_at=facts.discovered_at + duty.target if duty.target is not None else None,
         review_after=review_after,
-        owner=spec.owner,
-        priority=spec.priority,
-        acknowledgement=spec.acknowledgement,
-        disclosure=disclosure,
-        citations=duty.citations,
+        disclosure=_disclosure(duty, flags),
         reasons=reasons,
-        decided_by=decided_by,
-        channel=spec.channel,  # type: ignore[arg-type]
-        owed_by=spec.owed_by,
     )
+
+
+def _disclosure(duty: _DutyOfDay, flags: tuple[str, ...]) -> str:
+    """Id of the policy; a flag may demand another one."""
+    disclosure = duty.spec.disclosure
+    if disclosure is None:
+        return NO_DISCLOSURE
+    return next((policy for flag, policy in disclosure.when_flag.items() if flag in flags), disclosure.policy)

@@ -16,7 +16,6 @@ from rulebook.duties import Decision
 Record = Mapping[str, Any]
 
 _NOT_RECORDED = ("duty_id", "review_after", "priority", "disclosure")
-_LISTS = ("basis", "flags", "reasons", "citations")
 _OF_THIS_ROUND = ("revision", "review_at", "review_expired")
 
 
@@ -43,7 +42,7 @@ def next_record(decision: Decision, before: Record | None, *, review_expired: bo
         said["review_at"] = review_at
     if review_expired:
         said["review_expired"] = True
-    if before is not None and said == {name: value for name, value in before.items() if name != "revision"}:
+    if before is not None and _as_stored(said) == {name: one for name, one in before.items() if name != "revision"}:
         return None
     said["revision"] = before["revision"] + 1 if before is not None else 1
     return said
@@ -124,12 +123,13 @@ def noticed(record: Record) -> bool:
     return "channel" not in record and "owed_by" not in record
 
 
+def _as_stored(said: Mapping[str, Any]) -> Record:
+    """As JSON gives it back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+
+
 def _said(decision: Decision) -> dict[str, Any]:
     said: dict[str, Any] = msgspec.to_builtins(decision)
     for name in _NOT_RECORDED:
         said.pop(name, None)
-    for name in _LISTS:
-        if name in said:
-            # As JSON gives it back: what is compared with a stored record must be equal to it.
-            said[name] = list(said[name])
     return said

@@ -50,7 +50,7 @@ def decided(facts: SubjectFacts) -> dict[str, Decision]:
 
 def recorded(decisions: dict[str, Decision], before: dict[str, Record], now: datetime = NOW) -> dict[str, Record]:
     found = {name: next_record(one, before.get(name), review_expired=False, now=now) for name, one in decisions.items()}
-    return {name: record for name, record in found.items() if record is not None}
+    return {name: orjson.loads(orjson.dumps(record)) for name, record in found.items() if record is not None}
 
 
 def stored(records: dict[str, Record]) -> Any:
