@@ -33,7 +33,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The persons whose ids begin with one hexadecimal digit, and how far they are done."""
+    """The persons whose ids end with one hexadecimal digit (they begin with the time), and how far they are done."""
 
     number: int
     cursor: UUID | None
