@@ -20,13 +20,15 @@ from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
+from services.intake.adapters.follow_up import PostgresFollowUps
 from services.intake.adapters.states import PostgresStates
 from services.intake.adapters.store import PostgresStore
 from services.intake.api.routes import router
 from services.intake.application.accept import Report
 from services.intake.application.batcher import Batcher
+from services.intake.application.following import Following
 from services.intake.application.intake import Answer, Intake, Known, claims
-from services.intake.consumers.notices import follow_notices
+from services.intake.consumers.notices import Notices
 from services.intake.edge import Edge
 from services.intake.migrations import SCHEMA
 from services.intake.settings import IntakeSettings
@@ -81,7 +83,10 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         database,
         bus,
         member=settings.member,
-        handlers={NOTICES: on_events(follow_notices), TRAIL: on_events(CoveredByTrail(outbox))},
+        handlers={
+            NOTICES: on_events(Notices(Following(PostgresFollowUps()))),
+            TRAIL: on_events(CoveredByTrail(outbox)),
+        },
         rest_seconds=0.05,
     )
     loops = (
