@@ -11,6 +11,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from contracts.envelope import SealedGroup
 from contracts.facts import FieldGroup
@@ -56,13 +57,16 @@ class DataKey:
     subject_id: UUID
     secret: bytes = field(repr=False)
     _ciphers: dict[str, AESGCM] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _extracted: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def cipher(self, group: str) -> AESGCM:
         """The cipher of one field group; derived once."""
         cipher = self._ciphers.get(group)
         if cipher is None:
-            hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=_framed(_GROUP_KEY, group.encode()))
-            cipher = self._ciphers[group] = AESGCM(hkdf.derive(self.secret))
+            if not self._extracted:
+                self._extracted.append(HKDF.extract(SHA256(), None, self.secret))
+            expand = HKDFExpand(algorithm=SHA256(), length=32, info=_group_info(group))
+            cipher = self._ciphers[group] = AESGCM(expand.derive(self._extracted[0]))
         return cipher
 
 
@@ -99,8 +103,23 @@ def _framed(*parts: bytes) -> bytes:
     return b"".join([piece for part in parts for piece in (len(part).to_bytes(4, "big"), part)])
 
 
-def _place(context: UUID, subject: UUID, group: str) -> bytes:
-    return _framed(_SEALED_GROUP, context.bytes, subject.bytes, group.encode())
+_UUID = (16).to_bytes(4, "big")
+_PLACE = _framed(_SEALED_GROUP) + _UUID
+
+
+@cache
+def _group_info(group: str) -> bytes:
+    return _framed(_GROUP_KEY, group.encode())
+
+
+@cache
+def _group_name(group: str) -> bytes:
+    return _framed(group.encode())
+
+
+def _place(context: UUID, subject: UUID) -> bytes:
+    """Additional data of every group that is sealed there, to be followed by the group's name."""
+    return _PLACE + context.bytes + _UUID + subject.bytes
 
 
 def _group_commitment(salt: bytes, value: bytes) -> bytes:
@@ -126,6 +145,7 @@ def seal(
     value sealed twice gives different bytes and different commitments. Raises TypeError for what is not JSON.
     """
     sealed: dict[str, SealedGroup] = {}
+    place = _place(context, key.subject_id)
     for group, content in groups.items():
         name = group.value
         value = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
@@ -133,7 +153,7 @@ def seal(
         plaintext = _BEFORE_SALT + b64encode(salt) + _BEFORE_VALUE + value + _AFTER_VALUE
         if len(plaintext) > COMPRESS_ABOVE:
             plaintext = zlib.compress(plaintext, 1)
-        ciphertext = key.cipher(name).encrypt(nonce, plaintext, _place(context, key.subject_id, name))
+        ciphertext = key.cipher(name).encrypt(nonce, plaintext, place + _group_name(name))
         sealed[name] = SealedGroup(nonce + ciphertext, _group_commitment(salt, value))
     return Sealed(key.key_id, commitment_of(sealed), sealed)
 
@@ -146,13 +166,14 @@ def unseal(
     Raises SealBroken when anything was altered, or was sealed for another place, subject or group. A name that is no
     field group of this version is not granted, so it stays closed.
     """
-    return {group: _open(key, context, group.value, groups[group.value]) for group in granted if group.value in groups}
+    place = _place(context, key.subject_id)
+    return {group: _open(key, place, group.value, groups[group.value]) for group in granted if group.value in groups}
 
 
-def _open(key: DataKey, context: UUID, name: str, part: SealedGroup) -> Any:
+def _open(key: DataKey, place: bytes, name: str, part: SealedGroup) -> Any:
     nonce, ciphertext = part.ciphertext[:NONCE_BYTES], part.ciphertext[NONCE_BYTES:]
     try:
-        plaintext = key.cipher(name).decrypt(nonce, ciphertext, _place(context, key.subject_id, name))
+        plaintext = key.cipher(name).decrypt(nonce, ciphertext, place + _group_name(name))
         if not plaintext.startswith(_BEFORE_SALT):
             plaintext = zlib.decompress(plaintext)
         salt, value = a2b_base64(plaintext[_SALT_AT]), plaintext[_VALUE_AT]
