@@ -76,7 +76,8 @@ def explain_rule(
 
     from kernel.clock import system_clock
     from kernel.errors import ConfigurationError
-    from launcher.law_explain import explain, read_case
+    from launcher.law_cases import read_case
+    from launcher.law_explain import explain
     from rulebook.errors import LawError
     from rulebook.loader import load_law
 

@@ -1,74 +1,28 @@
 """Why a program or a duty is answered as it is: every condition of the version in force, with what is known of it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import orjson
-from pydantic import BaseModel, ValidationError
 from rich.text import Text
 from rich.tree import Tree as Shown
 
-from contracts.facts import EncounterReport, Screening, SubjectFacts
 from kernel.errors import ConfigurationError
-from kernel.http.problems import field_errors
+from launcher.law_cases import Case
 from rulebook.compiled import CompiledDuty, CompiledProgram
 from rulebook.duties import Decision, DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
 from rulebook.loader import Law
-from rulebook.person import fact_problems, known_facts
+from rulebook.person import known_facts
 from rulebook.programs import determine
 from rulebook.schema import Period
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Tree, reason
 
 _MARKS = {Truth.TRUE: ("true", "green"), Truth.FALSE: ("false", "red"), Truth.UNKNOWN: ("unknown", "yellow")}
-_SHAPE = "write a report as in examples/encounters, or the body of POST /v1/screen"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One person, as the file tells."""
-
-    facts: SubjectFacts
-    encounter_at: datetime
-    discovered_at: datetime
-
-
-def read_case(path: Path, number: int, law: Law) -> Case:
-    """The subject `number` of a report, or the one of a screening. Raises ConfigurationError, without any value."""
-    try:
-        document = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_SHAPE}") from None
-    except orjson.JSONDecodeError as error:
-        raise ConfigurationError(f"{path}, line {error.lineno}: this is not JSON; {_SHAPE}") from None
-    if not isinstance(document, dict) or not {"subject", "subjects"} & document.keys():
-        raise ConfigurationError(f"{path} has neither `subject` nor `subjects`; {_SHAPE}")
-    model: type[BaseModel] = EncounterReport if "subjects" in document else Screening
-    try:
-        read = model.model_validate(document)
-    except ValidationError as error:
-        found = [problem | {"loc": ("body", *problem["loc"])} for problem in _plain(error)]
-        raise _wrong(path, ((bad.pointer, bad.detail) for bad in field_errors(found, document))) from None
-    if isinstance(read, EncounterReport):
-        subjects = {subject.subject_number: subject for subject in read.subjects}
-        if number not in subjects:
-            raise ConfigurationError(f"{path} has no subject {number}; give --subject {_either(map(str, subjects))}")
-        facts = read.facts_of(subjects[number])
-        case = Case(facts, read.encounter_at, read.discovered_at or read.encounter_at)
-    else:
-        assert isinstance(read, Screening)
-        case = Case(read.facts(), read.encounter_at, read.encounter_at)
-    problems = fact_problems(case.facts, law)
-    if problems:
-        raise _wrong(path, problems)
-    return case
 
 
 def explain(rule: str, case: Case, law: Law, *, jurisdiction: str, as_of: date) -> Shown:
@@ -228,14 +182,6 @@ def _unknown(rule: str, law: Law, here: list[str], jurisdiction: str) -> Configu
     near = get_close_matches(rule.lower(), lower, n=5, cutoff=0.4)
     close = _either(lower[name] for name in near) if near else "an id of law/programs or law/duties"
     return ConfigurationError(f"there is no program or duty {rule}; write {close}")
-
-
-def _wrong(path: Path, problems: Iterable[tuple[str, str]]) -> ConfigurationError:
-    return ConfigurationError(f"{path}: " + "; ".join(f"{field}: {detail}" for field, detail in problems))
-
-
-def _plain(error: ValidationError) -> list[dict[str, Any]]:
-    return [dict(problem) for problem in error.errors(include_url=False)]
 
 
 def _either(names: Iterable[str]) -> str:
