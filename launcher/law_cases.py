@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from contracts.facts import EncounterReport, Screening, SubjectFacts
 from kernel.errors import ConfigurationError
 from kernel.http.problems import field_errors
+from rulebook.cases import Case
 from rulebook.errors import LawError
 from rulebook.files import line_of, read_yaml
 from rulebook.loader import Law
@@ -23,16 +24,6 @@ KINDS = (".json", ".yaml", ".yml", *LINES)
 _AMENDMENT = ".amendment.json"
 """Changes to the report beside it, and nobody on their own."""
 _SHAPE = "write a report as in examples/encounters, or the body of POST /v1/screen"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One person, as a file tells. `label` says where, and nothing about the person."""
-
-    label: str
-    facts: SubjectFacts
-    encounter_at: datetime
-    discovered_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

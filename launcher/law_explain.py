@@ -10,7 +10,7 @@ from rich.text import Text
 from rich.tree import Tree as Shown
 
 from kernel.errors import ConfigurationError
-from launcher.law_cases import Case
+from rulebook.cases import Case
 from rulebook.compiled import CompiledDuty, CompiledProgram
 from rulebook.duties import Decision, DutyFacts, decide
 from rulebook.generated import engine
