@@ -78,10 +78,10 @@ class Gaps:
         trees = (yes, *self._why) if no is None else (yes, no, *self._why)
         self._leaves = sorted({leaf.index: leaf for tree in trees for leaf in tree.leaves()}.items())
         self._facts = sorted({fact for _, leaf in self._leaves for fact in leaf.facts})
-        asked = {fact: catalogue[fact].ask or fact for fact in self._facts}
-        self._names = sorted(set(asked.values()))
-        self._bits = {fact: 1 << self._names.index(name) for fact, name in asked.items()}
-        self._joint_facts = tuple(fact for _, leaf in self._leaves if len(leaf.facts) > 1 for fact in leaf.facts)
+        self._asked = {fact: catalogue[fact].ask or fact for fact in self._facts}
+        self._names = sorted(set(self._asked.values()))
+        self._bits = {fact: 1 << self._names.index(name) for fact, name in self._asked.items()}
+        self._joint = tuple(leaf for _, leaf in self._leaves if len(leaf.facts) > 1)
         self._by_day = any(type(leaf) is not Leaf for _, leaf in self._leaves)
         indices = [index for index, _ in self._leaves]
         self._pattern: Callable[[Mapping[int, Truth]], Any] = itemgetter(*indices) if indices else _no_leaves
@@ -99,6 +99,16 @@ class Gaps:
             leaves = {leaf.index: leaf for tree in self._why for leaf in tree.deciding(on)}
             found = self._deciding[key] = tuple(sorted(leaves.values(), key=lambda leaf: leaf.sort_key))
         return found
+
+    def lacking(self, on: Evaluation) -> set[str]:
+        """The facts to ask for of which the open ones among the deciding leaves lack something: of two, both."""
+        return {
+            self._asked[fact]
+            for leaf in self.deciding(on)
+            if leaf.truth(on) == Truth.UNKNOWN
+            for fact in leaf.facts
+            if isinstance(on.facts.get(fact), (Interval, Among, type(None)))
+        }
 
     def missing(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Missing:
         """What to ask for while the answer is open; `partly` are the facts of which something, not all, is known."""
@@ -123,7 +133,7 @@ class Gaps:
     def _beyond_leaves(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> tuple[Any, ...]:
         """What, besides the truths of the leaves, the values that a fact can still take depend on."""
         in_part = tuple((fact, partly[fact]) for fact in self._facts if fact in partly) if partly else ()
-        joint = tuple(on.facts.get(fact) for fact in self._joint_facts)
+        joint = tuple([on.facts.get(f) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN for f in leaf.facts])
         return in_part, joint, on.as_of if self._by_day else None
 
     def _missing(self, on: Evaluation) -> Missing:
@@ -156,7 +166,7 @@ class Gaps:
             if leaf.truth(on) != Truth.UNKNOWN:
                 continue
             if len(leaf.facts) > 1:
-                found[leaf.index] = self._joint(leaf, on)
+                found[leaf.index] = self._ways_of_two(leaf, on)
             else:
                 alone.setdefault(leaf.fact, []).append(leaf)
         start = 0
@@ -191,7 +201,7 @@ class Gaps:
             kept = self._cells[key] = len(possible), true_in
         return kept
 
-    def _joint(self, leaf: Leaf, on: Evaluation) -> tuple[list[_Way], list[_Way]]:
+    def _ways_of_two(self, leaf: Leaf, on: Evaluation) -> tuple[list[_Way], list[_Way]]:
         wanted = [fact for fact in leaf.facts if isinstance(on.facts.get(fact), (Interval, Among, type(None)))]
         ways: tuple[list[_Way], list[_Way]] = ([], [])
         for fact in wanted:

@@ -179,9 +179,7 @@ class _View:
         is_open = truth == Truth.UNKNOWN
         wanted: set[str] = set()
         if is_open:
-            catalogue = self._law.facts
-            unknown = {one.fact for one in why if one.holds is None} | ({also_missing} if also_missing else set())
-            wanted = {catalogue[fact].ask or fact for fact in unknown}
+            wanted = gaps.lacking(on) | ({also_missing} if also_missing else set())
         single = versions[0] if len(versions) == 1 else None
         spec = program.spec
         useful = truth != Truth.FALSE or disputed is not None
