@@ -11,15 +11,16 @@ fact's day, a table by household) is taken to be able to come out either way whe
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import reduce
 from operator import and_, itemgetter, or_
 from typing import Any
 
-from rulebook.cells import cells, joint_values
+from rulebook.cells import cells, days_around
 from rulebook.kleene import Truth, kleene_not
-from rulebook.leaves import Leaf
+from rulebook.leaves import AgeLeaf, Leaf, TableLeaf
 from rulebook.schema import FactSpec
-from rulebook.trees import AllTree, AtLeastTree, Evaluation, NotTree, Tree
+from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, Interval
 
 LARGEST = 3
@@ -32,10 +33,15 @@ _KEPT = 512
 _WORTH_SORTING = 6
 """So few ways are cheaper to carry on than to compare."""
 
+_PARTLY = (Interval, Among, type(None))
+"""Types of what is known of a fact that is not known whole."""
+
 Sets = tuple[tuple[str, ...], ...]
 _Way = tuple[int, int]
 """Bits of facts, and bits of cells in which those facts have to be."""
 _NOTHING: list[_Way] = [(0, -1)]
+_Alone = tuple[tuple[int, tuple[bool, bool]], ...]
+"""For each of two facts, by its bit, whether it could settle their comparison alone: to true, and to false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ class Gaps:
         self._deciding: dict[Any, tuple[Leaf, ...]] = {}
         self._answers: dict[Any, Missing] = {}
         self._changes: dict[Any, Sets] = {}
+        self._of_nothing: dict[tuple[int, date], _Alone] = {}
 
     def deciding(self, on: Evaluation) -> tuple[Leaf, ...]:
         """The leaves that made the answer what it is, in an order that does not depend on how they were written."""
@@ -102,12 +109,13 @@ class Gaps:
 
     def lacking(self, on: Evaluation) -> set[str]:
         """The facts to ask for of which the open ones among the deciding leaves lack something: of two, both."""
+        facts, truths = on.facts, on.truths
         return {
             self._asked[fact]
             for leaf in self.deciding(on)
-            if leaf.truth(on) == Truth.UNKNOWN
+            if truths[leaf.index] == Truth.UNKNOWN
             for fact in leaf.facts
-            if isinstance(on.facts.get(fact), (Interval, Among, type(None)))
+            if isinstance(facts.get(fact), _PARTLY)
         }
 
     def missing(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Missing:
@@ -133,7 +141,7 @@ class Gaps:
     def _beyond_leaves(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> tuple[Any, ...]:
         """What, besides the truths of the leaves, the values that a fact can still take depend on."""
         in_part = tuple((fact, partly[fact]) for fact in self._facts if fact in partly) if partly else ()
-        joint = tuple([on.facts.get(f) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN for f in leaf.facts])
+        joint = tuple([self._alone(leaf, on) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN])
         return in_part, joint, on.as_of if self._by_day else None
 
     def _missing(self, on: Evaluation) -> Missing:
@@ -166,7 +174,7 @@ class Gaps:
             if leaf.truth(on) != Truth.UNKNOWN:
                 continue
             if len(leaf.facts) > 1:
-                found[leaf.index] = self._ways_of_two(leaf, on)
+                found[leaf.index] = _ways_of_two(self._alone(leaf, on))
             else:
                 alone.setdefault(leaf.fact, []).append(leaf)
         start = 0
@@ -201,22 +209,40 @@ class Gaps:
             kept = self._cells[key] = len(possible), true_in
         return kept
 
-    def _ways_of_two(self, leaf: Leaf, on: Evaluation) -> tuple[list[_Way], list[_Way]]:
-        wanted = [fact for fact in leaf.facts if isinstance(on.facts.get(fact), (Interval, Among, type(None)))]
-        ways: tuple[list[_Way], list[_Way]] = ([], [])
+    def _alone(self, leaf: Leaf, on: Evaluation) -> _Alone:
+        """For each fact of a leaf on two that is not known whole: whether it could settle it alone, and to what."""
+        facts = on.facts
+        if not any(fact in facts for fact in leaf.facts):
+            key = leaf.index, on.as_of
+            if key not in self._of_nothing:
+                _make_room(self._of_nothing)
+                self._of_nothing[key] = self._alone_of(leaf, on)
+            return self._of_nothing[key]
+        return self._alone_of(leaf, on)
+
+    def _alone_of(self, leaf: Leaf, on: Evaluation) -> _Alone:
+        facts = on.facts
+        wanted = [fact for fact in leaf.facts if isinstance(facts.get(fact), _PARTLY)]
+        if isinstance(leaf, TableLeaf):
+            each = dict(zip(leaf.facts, leaf.alone(facts, on.as_of), strict=True))
+            return tuple([(self._bits[fact], each[fact]) for fact in wanted])
+        assert isinstance(leaf, AgeLeaf), "no other comparison is of two facts"
+        found = []
         for fact in wanted:
-            # One of the two may settle it alone: an income of nothing is below every guideline.
-            exact = joint_values(leaf, fact, on.facts, on.as_of)
-            outcomes = {leaf.code({**on.facts, fact: one}, on.as_of) for one in exact}
-            for side, outcome in zip(ways, (Truth.TRUE, Truth.FALSE), strict=True):
-                if outcome in outcomes:
-                    side.append((self._bits[fact], -1))
-        if len(wanted) > 1:
-            both = reduce(or_, (self._bits[fact] for fact in wanted))
-            for side in ways:
-                if not side:
-                    side.append((both, -1))
-        return ways
+            outcomes = {leaf.code({**facts, fact: day}, on.as_of) for day in days_around(leaf, fact, facts)}
+            found.append((self._bits[fact], (Truth.TRUE in outcomes, Truth.FALSE in outcomes)))
+        return tuple(found)
+
+
+def _ways_of_two(alone: _Alone) -> tuple[list[_Way], list[_Way]]:
+    """How a leaf on two facts becomes true, and how false: by one of them, or else by both."""
+    both = reduce(or_, (bit for bit, _ in alone), 0)
+    ways: tuple[list[_Way], list[_Way]] = ([], [])
+    for position, side in enumerate(ways):
+        side += [(bit, -1) for bit, outcomes in alone if outcomes[position]]
+        if not side and len(alone) > 1:
+            side.append((both, -1))
+    return ways
 
 
 _Leaves = dict[int, tuple[list[_Way], list[_Way]]]
@@ -227,8 +253,9 @@ def _no_leaves(_: Mapping[int, Truth]) -> None:
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
+    """The pattern that was seen first goes first: what is in use comes back at once."""
     if len(kept) >= _KEPT:
-        kept.clear()
+        del kept[next(iter(kept))]
 
 
 class _Search:
@@ -236,6 +263,7 @@ class _Search:
 
     def __init__(self, on: Evaluation, leaves: _Leaves, ranges: Mapping[int, list[int]]) -> None:
         self._on = on
+        self._truths = on.truths
         self._leaves = leaves
         self._ranges = ranges
         self._known: dict[tuple[int, Truth], list[_Way]] = {}
@@ -247,24 +275,26 @@ class _Search:
         return self._known[key]
 
     def _ways(self, tree: Tree, wanted: Truth) -> list[_Way]:
-        if self._is_so(tree, wanted):
-            return _NOTHING
-        if not self._may_become(tree):
-            return []
+        so = self._is_so(tree, wanted)
+        if so is not None:
+            return _NOTHING if so else []
         if isinstance(tree, Leaf):
             return self._leaf(tree, wanted)
-        of_children, count = demand(tree, wanted)
+        of_children, count = tree.demand(wanted)
         if count == 1:
             return _minimal([way for child in tree.children for way in self.ways(child, of_children)])
         # chosen[n]: ways to have n of the children so far as they are wanted.
         chosen: list[list[_Way]] = [_NOTHING] + [[] for _ in range(count)]
+        left = len(tree.children)
+        spare = left - count
         for seen, child in enumerate(tree.children, 1):
+            left -= 1
             child_ways = self.ways(child, of_children)
             if child_ways:
-                left = len(tree.children) - seen
                 for n in range(min(count, seen), max(count - left, 1) - 1, -1):
-                    chosen[n] = _minimal(chosen[n] + self._both(chosen[n - 1], child_ways))
-            elif len(tree.children) == count:
+                    more = self._both(chosen[n - 1], child_ways)
+                    chosen[n] = _minimal(chosen[n] + more) if chosen[n] else more
+            elif not spare:
                 return []
         return chosen[count]
 
@@ -291,18 +321,18 @@ class _Search:
 
     def needed(self, tree: Tree, wanted: Truth) -> int | None:
         """Bits of the facts that all ways need, of any size; None if there is no way."""
-        if self._is_so(tree, wanted):
-            return 0
-        if not self._may_become(tree):
-            return None
+        so = self._is_so(tree, wanted)
+        if so is not None:
+            return 0 if so else None
         if isinstance(tree, Leaf):
-            return (
-                reduce(and_, (facts for facts, _ in self._leaf(tree, wanted)), -1) if self._leaf(tree, wanted) else None
-            )
-        of_children, count = demand(tree, wanted)
+            ways = self._leaf(tree, wanted)
+            return reduce(and_, (facts for facts, _ in ways)) if ways else None
+        of_children, count = tree.demand(wanted)
         each = [bits for bits in (self.needed(child, of_children) for child in tree.children) if bits is not None]
         if len(each) < count:
             return None
+        if len(each) == count:
+            return reduce(or_, each, 0)
         found, rest = 0, reduce(or_, each, 0)
         while rest:
             bit = rest & -rest
@@ -311,11 +341,12 @@ class _Search:
             rest ^= bit
         return found
 
-    def _is_so(self, tree: Tree, wanted: Truth) -> bool:
-        return tree.truth(self._on) == wanted
-
-    def _may_become(self, tree: Tree) -> bool:
-        return tree.truth(self._on) == Truth.UNKNOWN
+    def _is_so(self, tree: Tree, wanted: Truth) -> bool | None:
+        """Whether it is what is wanted of it, or never will be; None while it may become so."""
+        truth = self._truths.get(tree.index)
+        if truth is None:
+            truth = tree.truth(self._on)
+        return None if truth is Truth.UNKNOWN else truth is wanted
 
     def _leaf(self, leaf: Leaf, wanted: Truth) -> list[_Way]:
         return self._leaves[leaf.index][0 if wanted == Truth.TRUE else 1]
@@ -328,29 +359,11 @@ class _Change(_Search):
         super().__init__(on, {}, {})
         self._bits = bits
 
-    def _is_so(self, tree: Tree, wanted: Truth) -> bool:
-        return tree.truth(self._on) != kleene_not(wanted)
-
-    def _may_become(self, tree: Tree) -> bool:
-        return True
+    def _is_so(self, tree: Tree, wanted: Truth) -> bool | None:
+        return True if tree.truth(self._on) is not kleene_not(wanted) else None
 
     def _leaf(self, leaf: Leaf, wanted: Truth) -> list[_Way]:
         return [(reduce(or_, (self._bits[fact] for fact in leaf.facts)), -1)]
-
-
-def demand(tree: Tree, wanted: Truth) -> tuple[Truth, int]:
-    """What is wanted of how many children, so that a condition becomes what is wanted of it."""
-    total = len(tree.children)
-    match tree:
-        case NotTree():
-            return kleene_not(wanted), 1
-        case AllTree():
-            least = total
-        case AtLeastTree(count=count):
-            least = count
-        case _:
-            least = 1
-    return wanted, least if wanted == Truth.TRUE else total - least + 1
 
 
 def _minimal(ways: list[_Way]) -> list[_Way]:

@@ -20,7 +20,6 @@ def read_reported(spec: FactSpec, raw: Any) -> Value | None:
 
     Raises ValueError if it does not fit the fact's type, or leaves nothing.
     """
-    exact: Value
     if isinstance(raw, str) and spec.type == "enum" and _EITHER in raw:
         members = frozenset(raw.split(_EITHER))
         if not members <= set(spec.values):
@@ -30,11 +29,8 @@ def read_reported(spec: FactSpec, raw: Any) -> Value | None:
         low, high = (_end(spec, end) if end else None for end in raw.split(_BETWEEN, 1))
         if low is not None and high is not None and low > high:
             raise ValueError("write the lower end first")
-        if low == high:
-            exact = low
-            return exact
-        return Interval(low, high)
-    exact = read_value(spec, raw)
+        return Interval(low, high) if low != high else low
+    exact: Value = read_value(spec, raw)
     return exact
 
 

@@ -9,7 +9,9 @@ from typing import Literal, Protocol
 from rulebook.values import Interval, Value
 
 Rounding = Literal["cent_down", "cent_up", "cent_half_up", "dollar_down", "dollar_up", "dollar_half_up"]
-_HOUSEHOLDS = 20
+HOUSEHOLDS = 12
+"""Sizes that are thought of where a household may have any; larger ones only raise the amounts further."""
+_LISTED = 20
 """Tables list no more sizes than that; larger ones follow from an amount for each further person."""
 _KEPT = 4096
 """Amounts that are kept, by size and day."""
@@ -73,7 +75,7 @@ class Lookup:
 
     def least(self, size: int, on: date) -> int | None:
         """The threshold, or where none is held for that size the one of the largest smaller household: no less."""
-        sizes = (size, *range(min(size, _HOUSEHOLDS), 0, -1))
+        sizes = (size, *range(min(size, _LISTED), 0, -1))
         found = (self.cents(one, on) for one in sizes)
         return next((cents for cents in found if cents is not None), None)
 

@@ -66,6 +66,10 @@ class Tree:
     def _truth(self, on: Evaluation) -> Truth:
         raise NotImplementedError
 
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        """What is wanted of how many children, so that it becomes what is wanted of it."""
+        raise NotImplementedError
+
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
         """The leaves that made the answer what it is; for an unknown, those that are not known."""
         wanted = self.truth(on)
@@ -90,6 +94,9 @@ class AllTree(Tree):
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_all(child.truth(on) for child in self.children)
 
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return wanted, len(self.children) if wanted is Truth.TRUE else 1
+
 
 class AnyTree(Tree):
     __slots__ = ()
@@ -97,12 +104,18 @@ class AnyTree(Tree):
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_any(child.truth(on) for child in self.children)
 
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return wanted, 1 if wanted is Truth.TRUE else len(self.children)
+
 
 class NotTree(Tree):
     __slots__ = ()
 
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_not(self.children[0].truth(on))
+
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return kleene_not(wanted), 1
 
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
         return self.children[0].deciding(on)
@@ -117,6 +130,9 @@ class AtLeastTree(Tree):
 
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_at_least(self.count, (child.truth(on) for child in self.children))
+
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return wanted, self.count if wanted is Truth.TRUE else len(self.children) - self.count + 1
 
 
 def reasons(trees: Iterable[Tree], on: Evaluation) -> tuple[Reason, ...]:

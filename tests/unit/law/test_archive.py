@@ -56,7 +56,7 @@ def test_an_old_answer_is_replayed_under_its_release_after_the_law_has_changed(t
     edit(release, FOOD, "percent: 130,", "percent: 150,")
     edit(release, "release.yaml", f'"{law.version}"', '"2026.12.0"')
     archive(release)
-    assert archived(release) == (law.version, "2026.12.0")
+    assert archived(release)[-2:] == (law.version, "2026.12.0")
     assert answers(load_release(law.version, release), 186_200) == before
     assert snap(load_release(law.version, release), 186_200) == "not_eligible"
     assert snap(load_release("2026.12.0", release), 186_200) == "eligible"
@@ -81,10 +81,10 @@ def test_a_change_of_approver_needs_a_new_seal(tmp_path: Path) -> None:
     assert len(check(release)) == 1
 
 
-def test_a_bad_release_is_not_archived(tmp_path: Path) -> None:
+def test_a_bad_release_is_not_archived(tmp_path: Path, law: Law) -> None:
     release = release_copy(tmp_path)
     edit(release, FOOD, "percent: 130,", "percent: 130.5,")
-    edit(release, "release.yaml", "2026.11.0", "2026.12.0")
+    edit(release, "release.yaml", law.version, "2026.12.0")
     with pytest.raises(LawError, match=r"food_cash_energy_child_care\.yaml, line"):
         archive(release)
     assert "2026.12.0" not in archived(release)
@@ -104,7 +104,7 @@ def test_an_altered_archive_is_refused(tmp_path: Path, law: Law) -> None:
 
 
 def test_a_version_that_was_never_archived_is_named(law: Law) -> None:
-    with pytest.raises(LawError, match=f"no archived release 1999.1.0; write one of {law.version}"):
+    with pytest.raises(LawError, match=f"no archived release 1999.1.0; write one of .*{law.version}"):
         load_release("1999.1.0")
 
 
