@@ -165,3 +165,25 @@ def replay_determination(
         typer.echo(difference)
     typer.echo(f"{len(found.differences)} differences under law {found.law_version}.", err=True)
     raise typer.Exit(code=1)
+
+
+@app.command("training")
+def check_training(
+    records: Annotated[Path, typer.Argument(metavar="FILE", help="Training records: `records:` as YAML or JSON.")],
+) -> None:
+    """Hold training records against the catalog of courses: unknown courses, days, hours, protocols."""
+    from kernel.errors import ConfigurationError
+    from rulebook.errors import LawError
+    from rulebook.loader import load_law
+    from rulebook.training import check_records
+
+    try:
+        law = load_law()
+    except LawError as error:
+        raise ConfigurationError(str(error)) from None
+    findings = check_records(records, law.courses, law.screening)
+    for finding in findings:
+        typer.echo(finding, err=True)
+    if findings:
+        raise typer.Exit(code=1)
+    typer.echo("The records agree with the catalog.")

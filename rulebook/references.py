@@ -11,6 +11,7 @@ from rulebook.errors import LawError
 from rulebook.parameters import AmountSpec, ParametersFile
 from rulebook.screening import ScreeningFile
 from rulebook.source import Finding, LawFile, Place
+from rulebook.training import TrainingFile, catalog_problems
 
 _SHOWN = 5
 
@@ -32,6 +33,8 @@ class LawFiles:
     disclosure: tuple[LawFile[schema.DisclosureFile], ...]
     parameters: tuple[LawFile[ParametersFile], ...]
     screening: tuple[LawFile[ScreeningFile], ...]
+    training: tuple[LawFile[TrainingFile], ...]
+    """None in releases from before there was a catalog of courses."""
 
 
 def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
@@ -55,6 +58,7 @@ def references(files: LawFiles) -> Iterator[Finding]:
     yield from _duties(files)
     yield from _programs(files)
     yield from _parameters(files)
+    yield from _training(files)
 
 
 def _defined_once(files: LawFiles) -> Iterator[Finding]:
@@ -223,6 +227,27 @@ def _parameters(files: LawFiles) -> Iterator[Finding]:
             if percentage.of is not None and percentage.of not in tables:
                 what = f"{name}: there is no table {percentage.of}; add it to `tables`"
                 yield file.finding(("percentages", name), what)
+
+
+def _training(files: LawFiles) -> Iterator[Finding]:
+    if not files.training:
+        return
+    courses = [course for file in files.training for course in file.content.courses]
+    protocols = [protocol for file in files.screening for protocol in file.content.protocols]
+    wrong = dict(catalog_problems(courses, protocols))
+    seen: set[str] = set()
+    for file in files.training:
+        for number, course in enumerate(file.content.courses):
+            if course.id in seen:
+                yield file.finding(("courses", number), f"{course.id} is defined twice; keep one of them")
+            seen.add(course.id)
+            if course.id in wrong:
+                yield file.finding(("courses", number, "protocols"), f"{course.id}: {wrong[course.id]}")
+    for screening in files.screening:
+        for number, protocol in enumerate(screening.content.protocols):
+            if protocol.id in wrong:
+                place: Place = ("protocols", number, "training_required")
+                yield screening.finding(place, f"{protocol.id}: {wrong[protocol.id]}")
 
 
 _CheckConditions = Callable[[LawFile[Any], Place, Condition, str], Iterator[Finding]]
