@@ -11,7 +11,7 @@ from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
 from rulebook.generated import engine
-from rulebook.reported import read_reported
+from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec
 from rulebook.values import FactMap, Interval, Value
 

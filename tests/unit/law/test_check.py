@@ -129,7 +129,7 @@ def test_the_last_good_release_stays_in_force_on_a_bad_one(tmp_path: Path, law: 
     release = release_copy(tmp_path)
     in_force = load_law(release)
     path = release / HEALTH
-    path.write_text(path.read_text(encoding="utf-8").replace("lte: 138}", "lte: 138.5}", 1), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("percent: 138,", "percent: 138.5,", 1), encoding="utf-8")
     with pytest.raises(LawError):
         load_law(release)
     assert in_force.digest == law.digest
