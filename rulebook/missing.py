@@ -12,36 +12,23 @@ fact's day, a table by household) is taken to be able to come out either way whe
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
-from operator import and_, itemgetter, or_
+from operator import itemgetter
 from typing import Any
 
 from rulebook.cells import cells, days_around
-from rulebook.kleene import Truth, kleene_not
+from rulebook.kleene import Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, Interval
+from rulebook.ways import Alone, Change, Leaves, Plain, Search, make_room, ways_of_two
 
-LARGEST = 3
-"""Facts in a set; more than that is no question that somebody on the street can ask."""
 MOST = 8
 """Sets in an answer."""
-_KEPT = 512
-"""Patterns of a condition whose answer is kept: persons of whom the same is known are asked the same."""
-
-_WORTH_SORTING = 6
-"""So few ways are cheaper to carry on than to compare."""
-
 _PARTLY = (Interval, Among, type(None))
 """Types of what is known of a fact that is not known whole."""
 
 Sets = tuple[tuple[str, ...], ...]
-_Way = tuple[int, int]
-"""Bits of facts, and bits of cells in which those facts have to be."""
-_NOTHING: list[_Way] = [(0, -1)]
-_Alone = tuple[tuple[int, tuple[bool, bool]], ...]
-"""For each of two facts, by its bit, whether it could settle their comparison alone: to true, and to false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +82,22 @@ class Gaps:
         self._deciding: dict[Any, tuple[Leaf, ...]] = {}
         self._answers: dict[Any, Missing] = {}
         self._changes: dict[Any, Sets] = {}
-        self._of_nothing: dict[tuple[int, date], _Alone] = {}
+        self._of_nothing: dict[tuple[int, date], Alone] = {}
+        self._named_before: dict[tuple[int, ...], Sets] = {}
+        self._plain: dict[date | None, Plain] = {}
+        self._inner = {
+            part.index: itemgetter(*sorted({leaf.index for leaf in part.leaves()}))
+            for tree in trees
+            for part in tree.parts()
+            if part.size > 1 and next(part.leaves(), None) is not None
+        }
 
     def deciding(self, on: Evaluation) -> tuple[Leaf, ...]:
         """The leaves that made the answer what it is, in an order that does not depend on how they were written."""
         key = self._pattern(on.truths)
         found = self._deciding.get(key)
         if found is None:
-            _make_room(self._deciding)
+            make_room(self._deciding)
             leaves = {leaf.index: leaf for tree in self._why for leaf in tree.deciding(on)}
             found = self._deciding[key] = tuple(sorted(leaves.values(), key=lambda leaf: leaf.sort_key))
         return found
@@ -120,11 +115,18 @@ class Gaps:
 
     def missing(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Missing:
         """What to ask for while the answer is open; `partly` are the facts of which something, not all, is known."""
-        key = self._pattern(on.truths), *self._beyond_leaves(on, partly)
+        in_part = tuple([(fact, partly[fact]) for fact in self._facts if fact in partly]) if partly else ()
+        joint = tuple([self._alone(leaf, on) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN])
+        key = self._pattern(on.truths), in_part, joint, on.as_of if self._by_day else None
         found = self._answers.get(key)
         if found is None:
-            _make_room(self._answers)
-            found = self._answers[key] = self._missing(on)
+            make_room(self._answers)
+            # Of most persons each fact is known or it is not: they share what was found out about part of a condition.
+            is_plain = not in_part and not any(
+                fact in on.facts for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN for fact in leaf.facts
+            )
+            search = self._shared_search(on) if is_plain else Search(on, *self._open_leaves(on))
+            found = self._answers[key] = self._missing(search)
         return found
 
     def would_change(self, on: Evaluation) -> Sets:
@@ -132,20 +134,13 @@ class Gaps:
         key = self._pattern(on.truths)
         found = self._changes.get(key)
         if found is None:
-            _make_room(self._changes)
-            change = _Change(on, self._bits)
+            make_room(self._changes)
+            change = Change(on, self._bits)
             ways = change.ways(self._yes, Truth.TRUE) if self._no is None else change.ways(self._no, Truth.FALSE)
             found = self._changes[key] = self._named(facts for facts, _ in ways)
         return found
 
-    def _beyond_leaves(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> tuple[Any, ...]:
-        """What, besides the truths of the leaves, the values that a fact can still take depend on."""
-        in_part = tuple((fact, partly[fact]) for fact in self._facts if fact in partly) if partly else ()
-        joint = tuple([self._alone(leaf, on) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN])
-        return in_part, joint, on.as_of if self._by_day else None
-
-    def _missing(self, on: Evaluation) -> Missing:
-        search = _Search(on, *self._open_leaves(on))
+    def _missing(self, search: Search) -> Missing:
         yes = search.ways(self._yes, Truth.TRUE)
         no = search.ways(self._yes, Truth.FALSE) if self._no is None else search.ways(self._no, Truth.TRUE)
         return Missing(
@@ -154,27 +149,40 @@ class Gaps:
             needed=self._listed(search.needed(self._yes, Truth.TRUE) or 0),
         )
 
+    def _shared_search(self, on: Evaluation) -> Search:
+        day = on.as_of if self._by_day else None
+        plain = self._plain.get(day)
+        if plain is None:
+            make_room(self._plain)
+            plain = self._plain[day] = Plain(*self._open_leaves(Evaluation({}, on.as_of)), self._inner)
+        return Search(on, plain.leaves, plain.ranges, plain)
+
     def _named(self, found: Iterable[int]) -> Sets:
-        minimal: list[int] = []
-        for facts in sorted(set(found), key=int.bit_count):
-            if facts and not any(smaller & facts == smaller for smaller in minimal):
-                minimal.append(facts)
-        named = sorted((self._listed(facts) for facts in minimal), key=lambda one: (len(one), one))
-        return tuple(named[:MOST])
+        key = tuple(found)
+        named = self._named_before.get(key)
+        if named is None:
+            make_room(self._named_before)
+            minimal: list[int] = []
+            for facts in sorted(set(key), key=int.bit_count):
+                if facts and not any(smaller & facts == smaller for smaller in minimal):
+                    minimal.append(facts)
+            every = sorted((self._listed(facts) for facts in minimal), key=lambda one: (len(one), one))
+            named = self._named_before[key] = tuple(every[:MOST])
+        return named
 
     def _listed(self, bits: int) -> tuple[str, ...]:
         return tuple(name for position, name in enumerate(self._names) if bits >> position & 1)
 
-    def _open_leaves(self, on: Evaluation) -> "tuple[_Leaves, dict[int, list[int]]]":
+    def _open_leaves(self, on: Evaluation) -> tuple[Leaves, dict[int, list[int]]]:
         """For each open leaf, how it becomes true and how false; and the cells of each fact, by the fact's bit."""
-        found: _Leaves = {}
+        found: Leaves = {}
         ranges: dict[int, list[int]] = {}
         alone: dict[str, list[Leaf]] = {}
         for _, leaf in self._leaves:
             if leaf.truth(on) != Truth.UNKNOWN:
                 continue
             if len(leaf.facts) > 1:
-                found[leaf.index] = _ways_of_two(self._alone(leaf, on))
+                found[leaf.index] = ways_of_two(self._alone(leaf, on))
             else:
                 alone.setdefault(leaf.fact, []).append(leaf)
         start = 0
@@ -200,7 +208,7 @@ class Gaps:
         key = tuple([leaf.index for leaf in leaves]), value, on.as_of if dated else None
         kept = self._cells.get(key)
         if kept is None:
-            _make_room(self._cells)
+            make_room(self._cells)
             possible = cells(leaves, value, on.as_of)
             true_in = [
                 sum(1 << number for number, cell in enumerate(possible) if cell[position])
@@ -209,18 +217,18 @@ class Gaps:
             kept = self._cells[key] = len(possible), true_in
         return kept
 
-    def _alone(self, leaf: Leaf, on: Evaluation) -> _Alone:
+    def _alone(self, leaf: Leaf, on: Evaluation) -> Alone:
         """For each fact of a leaf on two that is not known whole: whether it could settle it alone, and to what."""
         facts = on.facts
         if not any(fact in facts for fact in leaf.facts):
             key = leaf.index, on.as_of
             if key not in self._of_nothing:
-                _make_room(self._of_nothing)
+                make_room(self._of_nothing)
                 self._of_nothing[key] = self._alone_of(leaf, on)
             return self._of_nothing[key]
         return self._alone_of(leaf, on)
 
-    def _alone_of(self, leaf: Leaf, on: Evaluation) -> _Alone:
+    def _alone_of(self, leaf: Leaf, on: Evaluation) -> Alone:
         facts = on.facts
         wanted = [fact for fact in leaf.facts if isinstance(facts.get(fact), _PARTLY)]
         if isinstance(leaf, TableLeaf):
@@ -234,148 +242,5 @@ class Gaps:
         return tuple(found)
 
 
-def _ways_of_two(alone: _Alone) -> tuple[list[_Way], list[_Way]]:
-    """How a leaf on two facts becomes true, and how false: by one of them, or else by both."""
-    both = reduce(or_, (bit for bit, _ in alone), 0)
-    ways: tuple[list[_Way], list[_Way]] = ([], [])
-    for position, side in enumerate(ways):
-        side += [(bit, -1) for bit, outcomes in alone if outcomes[position]]
-        if not side and len(alone) > 1:
-            side.append((both, -1))
-    return ways
-
-
-_Leaves = dict[int, tuple[list[_Way], list[_Way]]]
-
-
 def _no_leaves(_: Mapping[int, Truth]) -> None:
     """The pattern of a condition that asks for nothing."""
-
-
-def _make_room(kept: dict[Any, Any]) -> None:
-    """The pattern that was seen first goes first: what is in use comes back at once."""
-    if len(kept) >= _KEPT:
-        del kept[next(iter(kept))]
-
-
-class _Search:
-    """Ways in which conditions become what is wanted of them, for one person on one day."""
-
-    def __init__(self, on: Evaluation, leaves: _Leaves, ranges: Mapping[int, list[int]]) -> None:
-        self._on = on
-        self._truths = on.truths
-        self._leaves = leaves
-        self._ranges = ranges
-        self._known: dict[tuple[int, Truth], list[_Way]] = {}
-
-    def ways(self, tree: Tree, wanted: Truth) -> list[_Way]:
-        key = (tree.index, wanted)
-        if key not in self._known:
-            self._known[key] = self._ways(tree, wanted)
-        return self._known[key]
-
-    def _ways(self, tree: Tree, wanted: Truth) -> list[_Way]:
-        so = self._is_so(tree, wanted)
-        if so is not None:
-            return _NOTHING if so else []
-        if isinstance(tree, Leaf):
-            return self._leaf(tree, wanted)
-        of_children, count = tree.demand(wanted)
-        if count == 1:
-            return _minimal([way for child in tree.children for way in self.ways(child, of_children)])
-        # chosen[n]: ways to have n of the children so far as they are wanted.
-        chosen: list[list[_Way]] = [_NOTHING] + [[] for _ in range(count)]
-        left = len(tree.children)
-        spare = left - count
-        for seen, child in enumerate(tree.children, 1):
-            left -= 1
-            child_ways = self.ways(child, of_children)
-            if child_ways:
-                for n in range(min(count, seen), max(count - left, 1) - 1, -1):
-                    more = self._both(chosen[n - 1], child_ways)
-                    chosen[n] = _minimal(chosen[n] + more) if chosen[n] else more
-            elif not spare:
-                return []
-        return chosen[count]
-
-    def _both(self, some: list[_Way], others: list[_Way]) -> list[_Way]:
-        if others is _NOTHING:
-            return some
-        if some is _NOTHING:
-            return others
-        found = []
-        for facts, where in some:
-            for more, elsewhere in others:
-                every = facts | more
-                if every.bit_count() <= LARGEST and self._consistent(facts & more, where & elsewhere):
-                    found.append((every, where & elsewhere))
-        return found
-
-    def _consistent(self, shared: int, where: int) -> bool:
-        while shared:
-            bit = shared & -shared
-            if not all(where & whole for whole in self._ranges.get(bit, ())):
-                return False
-            shared ^= bit
-        return True
-
-    def needed(self, tree: Tree, wanted: Truth) -> int | None:
-        """Bits of the facts that all ways need, of any size; None if there is no way."""
-        so = self._is_so(tree, wanted)
-        if so is not None:
-            return 0 if so else None
-        if isinstance(tree, Leaf):
-            ways = self._leaf(tree, wanted)
-            return reduce(and_, (facts for facts, _ in ways)) if ways else None
-        of_children, count = tree.demand(wanted)
-        each = [bits for bits in (self.needed(child, of_children) for child in tree.children) if bits is not None]
-        if len(each) < count:
-            return None
-        if len(each) == count:
-            return reduce(or_, each, 0)
-        found, rest = 0, reduce(or_, each, 0)
-        while rest:
-            bit = rest & -rest
-            if sum(1 for bits in each if not bits & bit) < count:
-                found |= bit
-            rest ^= bit
-        return found
-
-    def _is_so(self, tree: Tree, wanted: Truth) -> bool | None:
-        """Whether it is what is wanted of it, or never will be; None while it may become so."""
-        truth = self._truths.get(tree.index)
-        if truth is None:
-            truth = tree.truth(self._on)
-        return None if truth is Truth.UNKNOWN else truth is wanted
-
-    def _leaf(self, leaf: Leaf, wanted: Truth) -> list[_Way]:
-        return self._leaves[leaf.index][0 if wanted == Truth.TRUE else 1]
-
-
-class _Change(_Search):
-    """Ways in which a condition stops being the opposite of what is wanted: which known facts to forget for that."""
-
-    def __init__(self, on: Evaluation, bits: Mapping[str, int]) -> None:
-        super().__init__(on, {}, {})
-        self._bits = bits
-
-    def _is_so(self, tree: Tree, wanted: Truth) -> bool | None:
-        return True if tree.truth(self._on) is not kleene_not(wanted) else None
-
-    def _leaf(self, leaf: Leaf, wanted: Truth) -> list[_Way]:
-        return [(reduce(or_, (self._bits[fact] for fact in leaf.facts)), -1)]
-
-
-def _minimal(ways: list[_Way]) -> list[_Way]:
-    """Without those that another one covers: with fewer facts, or more freely."""
-    if len(ways) < _WORTH_SORTING:
-        return ways
-    kept: list[_Way] = []
-    for facts, where in sorted(set(ways), key=_size):
-        if not any(f & ~facts == 0 and where & ~w == 0 for f, w in kept):
-            kept.append((facts, where))
-    return kept
-
-
-def _size(way: _Way) -> tuple[int, int]:
-    return way[0].bit_count(), -way[1].bit_count()

@@ -51,11 +51,15 @@ class Evaluation:
 class Tree:
     """A compiled condition. Shared and immutable; the index of a tree is greater than those of its parts."""
 
-    __slots__ = ("children", "index")
+    __slots__ = ("children", "index", "simplest", "size")
 
     def __init__(self, index: int, children: tuple["Tree", ...] = ()) -> None:
         self.index = index
         self.children = children
+        self.size: int = sum(child.size for child in children) or 1
+        """How many comparisons are in it; what is shared counts more than once."""
+        self.simplest = tuple(sorted(children, key=lambda child: child.size))
+        """The children, those with few comparisons first: what they rule out need not be looked for in the others."""
 
     def truth(self, on: Evaluation) -> Truth:
         known = on.truths.get(self.index)

@@ -15,10 +15,11 @@ from rulebook.duties import DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.knowledge import DERIVED, Provenance, standing
 from rulebook.loader import LAW, Law, load_law
-from rulebook.missing import LARGEST, MOST
+from rulebook.missing import MOST
 from rulebook.programs import determine, evaluate, verdicts
 from rulebook.question import next_question
 from rulebook.values import Among, FactMap, Interval
+from rulebook.ways import LARGEST
 from tests.unit.rulebook.builders import release_copy
 from tests.unit.rulebook.conditions import DAY, admits
 from tests.unit.rulebook.people import GRID, PEOPLE, partly

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from rulebook.cells import boundary_values
 from rulebook.generated import generate
 from rulebook.kleene import Truth
-from rulebook.missing import LARGEST, MOST, Gaps, Missing
+from rulebook.missing import MOST, Gaps, Missing
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, FactMap, Interval
+from rulebook.ways import LARGEST
 from tests.unit.rulebook.conditions import DAY, FACTS, KNOWN, SINGLE, compiled, conditions
 
 SMALL = conditions([leaf for leaf in SINGLE if leaf["fact"] in ("age", "pregnant", "status", "letter", "percent")], 6)
