@@ -29,7 +29,7 @@ run-cluster: $(INSTALLED) ## The same on Kafka and PostgreSQL, one process per s
 
 .PHONY: test
 test: $(INSTALLED) ## Run every test there is (ARGS="-k name" chooses)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(INSTALLED) ## What to run before each commit: ruff, mypy, import rules, fast tests

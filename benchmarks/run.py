@@ -23,7 +23,7 @@ TARGETS = {
 }
 """Milliseconds from accepted to the recipient's first byte: p50 and p99."""
 
-PARTS = ("rulebook", "intake_accept", "courier_drain", "http_clients")
+PARTS = ("rulebook", "rerun", "intake_accept", "courier_drain", "http_clients")
 """Measurements that are programs of their own; each prints one JSON object."""
 
 

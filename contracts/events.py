@@ -72,11 +72,14 @@ class EncounterRetracted(EventData, frozen=True, kw_only=True):
 
 
 class TaskCompleted(EventData, frozen=True, kw_only=True):
-    """A person did what only a person can do, such as the oral hotline report (RSMo 210.115)."""
+    """A person did what only a person can do, such as the oral hotline report (RSMo 210.115).
+
+    Sealed: `acknowledgement`, with the duty (which of them was owed tells age, custody or conduct) and the reference,
+    such as the number of the hotline call.
+    """
 
     TYPE: ClassVar[str] = "org.firstnotice.encounter.task_completed.v1"
     TOPIC: ClassVar[str] = ENCOUNTERS
-    duty_id: str
     completed_at: datetime
 
 
@@ -88,11 +91,9 @@ class SubjectErased(EventData, frozen=True, kw_only=True):
     erased_at: datetime
 
 
-class ObligationDecided(EventData, frozen=True, kw_only=True):
-    """One duty was decided for one subject; silence is not a decision. Sealed: `basis`."""
+class DecidedObligation(msgspec.Struct, frozen=True, kw_only=True):
+    """One duty that the reporting agency owes and a notice fulfils, as it stands from now on."""
 
-    TYPE: ClassVar[str] = "org.firstnotice.obligation.decided.v1"
-    TOPIC: ClassVar[str] = NOTICES
     obligation_id: UUID
     duty_id: str
     outcome: Outcome
@@ -103,9 +104,28 @@ class ObligationDecided(EventData, frozen=True, kw_only=True):
     """Who has to act while it is open or for review."""
     clock: ClockKind
     due_at: datetime | None = None
+    """End of the legal clock; none if the law gives no number."""
+    target_at: datetime | None = None
+    """When the operator's policy wants it done."""
     review_at: datetime | None = None
     decided_by: Literal["rule", "timer", "human"] = "rule"
     citations: tuple[str, ...] = ()
+
+
+class ObligationDecided(EventData, frozen=True, kw_only=True):
+    """Every duty about one subject was decided, and this is what is new or changed; silence is not a decision.
+
+    Sealed: `basis`, each new or changed decision by duty, with its reasons. Tasks that a person does, and what others
+    owe on the same event, stand only there: that a statement on protective custody is due, or a report of conduct
+    before 18, tells custody or conduct, and that a report on a child is not due tells an age. `obligations` holds what
+    the notices show anyhow: each names its duty and its recipient.
+    """
+
+    TYPE: ClassVar[str] = "org.firstnotice.obligation.decided.v1"
+    TOPIC: ClassVar[str] = NOTICES
+    duties: int
+    """How many duties stand decided for the subject, tasks among them."""
+    obligations: tuple[DecidedObligation, ...] = ()
 
 
 class NoticeIssued(EventData, frozen=True, kw_only=True):
@@ -125,7 +145,7 @@ class NoticeIssued(EventData, frozen=True, kw_only=True):
 
 
 class NoticeAttempted(EventData, frozen=True, kw_only=True):
-    """One attempt to send ended."""
+    """One attempt to send ended without confirmation; the one that was confirmed is told by NoticeConfirmed."""
 
     TYPE: ClassVar[str] = "org.firstnotice.notice.attempted.v1"
     TOPIC: ClassVar[str] = NOTICES
@@ -133,13 +153,16 @@ class NoticeAttempted(EventData, frozen=True, kw_only=True):
     attempt: int
     started_at: datetime
     finished_at: datetime
-    outcome: Literal["confirmed", "retry", "held"]
+    outcome: Literal["retry", "held"]
     http_status: int | None = None
     error: str | None = None
 
 
 class NoticeConfirmed(EventData, frozen=True, kw_only=True):
-    """The recipient's endpoint confirmed receipt (2xx as its contract demands): ends sending, not the duty."""
+    """The recipient's endpoint confirmed receipt (2xx as its contract demands): ends sending, not the duty.
+
+    It tells of the attempt as well, so that a notice that arrives at once costs one event and not two.
+    """
 
     TYPE: ClassVar[str] = "org.firstnotice.notice.confirmed.v1"
     TOPIC: ClassVar[str] = NOTICES
@@ -148,7 +171,9 @@ class NoticeConfirmed(EventData, frozen=True, kw_only=True):
     duty_id: str
     recipient_id: str
     attempt: int
+    started_at: datetime
     confirmed_at: datetime
+    http_status: int | None = None
 
 
 class NoticeHeld(EventData, frozen=True, kw_only=True):
@@ -248,12 +273,15 @@ class RecordRead(EventData, frozen=True, kw_only=True):
 
 
 class PolicyChanged(EventData, frozen=True, kw_only=True):
-    """A service started to apply another version of law or policy."""
+    """A service applies another version of law or policy from now on; told once per version."""
 
     TYPE: ClassVar[str] = "org.firstnotice.policy.changed.v1"
     TOPIC: ClassVar[str] = ACCESS
     policy: str
+    """`law` or `policy`."""
     version: str
+    replaces: str | None = None
+    """What the service applied before; none at its first start."""
 
 
 class EndpointChanged(EventData, frozen=True, kw_only=True):

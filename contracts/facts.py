@@ -55,7 +55,7 @@ class FieldGroup(StrEnum):
     ACKNOWLEDGEMENT = "acknowledgement"
     """What a recipient answered: case number, comment."""
     DETERMINATION = "determination"
-    """What a person may be eligible for, and why."""
+    """What a person may be eligible for, and why: `docs/determinations.md`, form 1."""
 
 
 class Facts(BaseModel):

@@ -5,14 +5,16 @@ somebody else owns the partition now, and the whole batch is undone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from contracts.envelope import Event, MalformedEvent, decode
 from contracts.events import UnknownEventType
 from kernel.bus import Bus, Delivery, Position, Subscription
 from kernel.crashpoints import reach
 from kernel.database import UNAVAILABLE, Database, Transaction
+from kernel.doorbell import wait_for
 from kernel.errors import StaleOwner, Unavailable
 from kernel.parking import Parked, park, parked_keys, take_parked
 from kernel.telemetry import counter, describe, gauge, logger
@@ -59,14 +61,20 @@ class Consumer:
         member: str,
         handlers: Mapping[str, Handler],
         repeated: Handler | None = None,
+        rest_seconds: float = 0.0,
     ) -> None:
-        """`repeated` is shown, in the same transaction, what had been handled before and came again."""
+        """`repeated` is shown, in the same transaction, what had been handled before and came again.
+
+        `rest_seconds`: pause after each batch that was not full, for a reader whom nobody waits for. An event that
+        comes after a quiet time is still taken at once; in a busy one, batches of many cost what batches of one did.
+        """
         self._database = database
         self._bus = bus
         self._group = database.schema
         self._member = member
         self._handlers = handlers
         self._repeated = repeated
+        self._rest_seconds = rest_seconds
         self._nexts: dict[Position, int] = {}
         self.stale_batches = 0
         """Batches discarded because another worker owned the partition."""
@@ -96,6 +104,8 @@ class Consumer:
                     self._nexts.clear()
                     continue
                 await subscription.handled({one.position: self._nexts[one.position] for one in fresh})
+                if len(deliveries) < BATCH and self._rest_seconds:
+                    await wait_for(stop, self._rest_seconds)
 
     async def _position(self, subscription: Subscription, generation: str) -> bool:
         """Seeks partitions that are new to us to where the database says; True if there were any."""
@@ -159,40 +169,65 @@ class Consumer:
             except (MalformedEvent, UnknownEventType) as error:
                 unreadable.append(Parked(delivery, None, describe(error)))
         async with self._database.transaction() as tx:
+            new, parked = await self._admit(tx, generation, nexts, received)
             await park(tx, unreadable)
-            new = await self._new(tx, received)
             if one_by_one:
                 await self._isolate(tx, new)
             else:
-                await self._handle(tx, await self._park_behind(tx, new))
+                await self._handle(tx, await self._park_behind(tx, new, parked))
             if self._repeated is not None and len(new) < len(received):
                 fresh = {id(one) for one in new}
                 await self._repeated(tx, [one for one in received if id(one) not in fresh])
-            await self._advance(tx, generation, nexts)
             reach("consumer.before_commit")
         reach("consumer.after_commit")
         self._nexts.update(nexts)
         REPEATED.labels(self._group).inc(len(received) - len(new))
 
-    async def _new(self, tx: Transaction, received: Sequence[Received]) -> list[Received]:
-        """Those that this service never handled, noted as handled."""
-        rows = await tx.driver.fetch(
-            "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id",
+    async def _admit(
+        self, tx: Transaction, generation: str, nexts: Mapping[Position, int], received: Sequence[Received]
+    ) -> tuple[list[Received], set[UUID]]:
+        """Advances our offsets and notes the events as handled, in one statement.
+
+        Returns those that this service never handled, and which of their keys are parked. Raises StaleOwner.
+        """
+        row = await tx.driver.fetchrow(
+            """
+            WITH advanced AS (
+                UPDATE bus_offset SET next = news.next
+                FROM unnest($3::text[], $4::integer[], $5::bigint[], $6::bigint[])
+                    AS news(topic, partition, expected, next)
+                WHERE bus = $1 AND generation = $2 AND bus_offset.topic = news.topic
+                    AND bus_offset.partition = news.partition AND bus_offset.next = news.expected
+                RETURNING 1
+            ), new AS (
+                INSERT INTO inbox (event_id) SELECT unnest($7::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id
+            )
+            SELECT (SELECT count(*) FROM advanced) AS advanced, ARRAY(SELECT event_id FROM new) AS new,
+                ARRAY(SELECT DISTINCT key FROM parked WHERE key = ANY($8::uuid[])) AS parked
+            """,
+            self._bus.name,
+            generation,
+            [position.topic for position in nexts],
+            [position.partition for position in nexts],
+            [self._nexts[position] for position in nexts],
+            list(nexts.values()),
             [one.event.id for one in received],
+            list({one.event.key for one in received}),
         )
-        unseen = {row["event_id"] for row in rows}
+        if row["advanced"] != len(nexts):
+            raise StaleOwner("another worker has advanced an offset; this batch is discarded and read again")
+        unseen = set(row["new"])
         new = []
         for one in received:
             if one.event.id in unseen:
                 unseen.remove(one.event.id)
                 new.append(one)
-        return new
+        return new, set(row["parked"])
 
-    async def _park_behind(self, tx: Transaction, received: Sequence[Received]) -> list[Received]:
+    async def _park_behind(
+        self, tx: Transaction, received: Sequence[Received], keys: Container[UUID]
+    ) -> list[Received]:
         """Parks events whose key is parked already, to keep the order of each key; returns the others."""
-        keys = await parked_keys(tx, {one.event.key for one in received})
-        if not keys:
-            return list(received)
         behind = [one for one in received if one.event.key in keys]
         await park(tx, [Parked(one.delivery, one.event.id, "an earlier event of its key is parked") for one in behind])
         return [one for one in received if one.event.key not in keys]
@@ -206,7 +241,7 @@ class Consumer:
 
     async def _isolate(self, tx: Transaction, received: Sequence[Received]) -> None:
         for one in received:
-            if not await self._park_behind(tx, [one]):
+            if not await self._park_behind(tx, [one], await parked_keys(tx, {one.event.key})):
                 continue
             try:
                 async with tx.savepoint():
@@ -217,25 +252,6 @@ class Consumer:
                 log.error("an event is parked", reason=describe(error), event_id=str(one.event.id))
                 await park(tx, [Parked(one.delivery, one.event.id, describe(error))])
                 PARKED.labels(self._group).inc()
-
-    async def _advance(self, tx: Transaction, generation: str, nexts: Mapping[Position, int]) -> None:
-        rows = await tx.driver.fetch(
-            """
-            UPDATE bus_offset SET next = news.next
-            FROM unnest($3::text[], $4::integer[], $5::bigint[], $6::bigint[]) AS news(topic, partition, expected, next)
-            WHERE bus = $1 AND generation = $2 AND bus_offset.topic = news.topic
-              AND bus_offset.partition = news.partition AND bus_offset.next = news.expected
-            RETURNING 1
-            """,
-            self._bus.name,
-            generation,
-            [position.topic for position in nexts],
-            [position.partition for position in nexts],
-            [self._nexts[position] for position in nexts],
-            list(nexts.values()),
-        )
-        if len(rows) != len(nexts):
-            raise StaleOwner("another worker has advanced an offset; this batch is discarded and read again")
 
     async def retry_parked(self) -> int:
         """Tries parked events again, key by key in order; returns how many took effect. Done at every start."""

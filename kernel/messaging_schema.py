@@ -107,9 +107,18 @@ EMBEDDED_LOG_V1: tuple[str, ...] = (
         PRIMARY KEY (consumers, member)
     )
     """,
+    # How far each group of consumers is, as it said last: what all have read may go, once it is old enough.
+    """
+    CREATE TABLE progress (
+        consumers text NOT NULL,
+        partition_id integer NOT NULL,
+        next bigint NOT NULL,
+        PRIMARY KEY (consumers, partition_id)
+    ) WITH (fillfactor = 50)
+    """,
     # Every service appends and reads; which topics it may write is settled by its code, as on a broker without ACLs.
     "GRANT USAGE ON SCHEMA bus TO fn_intake, fn_router, fn_eligibility, fn_audit",
-    "GRANT SELECT, INSERT, UPDATE ON log, partition, record, member TO fn_intake, fn_router, fn_eligibility, fn_audit",
-    "GRANT DELETE ON member TO fn_intake, fn_router, fn_eligibility, fn_audit",
+    "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA bus TO fn_intake, fn_router, fn_eligibility, fn_audit",
+    "GRANT DELETE ON member, record TO fn_intake, fn_router, fn_eligibility, fn_audit",
 )
 """The embedded event log, in schema `bus`."""

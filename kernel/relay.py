@@ -8,6 +8,7 @@ connection loses the lock and cannot write.
 import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
+from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -29,11 +30,24 @@ ROLL_SECONDS = 3600.0
 OLDEST = gauge("outbox_oldest_seconds", "Age of the oldest unpublished event", ["service"])
 PENDING = gauge("outbox_pending", "Unpublished events seen at the last look", ["service"])
 
+_LOOK = """
+    SELECT id, shard, topic, key, headers, value, sequence FROM outbox
+    WHERE shard = ANY($1::smallint[]) ORDER BY id LIMIT $2
+"""
+_TAKE = f"""
+    WITH head AS MATERIALIZED ({_LOOK}) DELETE FROM outbox USING head WHERE outbox.id = head.id RETURNING head.*
+"""
+"""For a log in this very database: it cannot lose what we keep, so nothing is kept to send again."""
+
 
 class Relay:
     """Publishes one service's outbox. Several replicas may run: those without shards stand by."""
 
-    def __init__(self, database: Database, outbox: Outbox, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, bus: Bus, clock: Clock, *, rest_seconds: float = 0.0
+    ) -> None:
+        """`rest_seconds`: pause after each batch that was not full, where nobody waits for the events."""
+        self._rest_seconds = rest_seconds
         self._database = database
         self._outbox = outbox
         self._bus = bus
@@ -59,7 +73,10 @@ class Relay:
                     await self._measure(connection)
                     claim_at = loop.time() + CLAIM_SECONDS
                 bell.clear()
-                if await self.relay(connection) < BATCH:
+                published = await self.relay(connection)
+                if published < BATCH:
+                    if published and self._rest_seconds:
+                        await wait_for(stop, self._rest_seconds)
                     await wait_for(bell, POLL_SECONDS)
             while await self.relay(connection):
                 pass
@@ -109,14 +126,8 @@ class Relay:
         self._next.update({row["shard"]: row["next"] for row in owned})
 
     async def _stamp(self, connection: Any) -> tuple[Sequence[asyncpg.Record], list[int]]:
-        rows = await connection.fetch(
-            """
-            SELECT id, shard, topic, key, headers, value, sequence FROM outbox
-            WHERE shard = ANY($1::smallint[]) ORDER BY id LIMIT $2
-            """,
-            list(self._next),
-            BATCH,
-        )
+        rows = await connection.fetch(_TAKE if self._bus.transactional else _LOOK, list(self._next), BATCH)
+        rows.sort(key=itemgetter("id"))
         if not rows:
             return rows, []
         counters = {row["shard"]: self._next[row["shard"]] for row in rows}
@@ -164,8 +175,6 @@ class Relay:
 
     async def _mark(self, connection: Any, rows: Sequence[asyncpg.Record], sequences: Sequence[int]) -> None:
         if self._bus.transactional:
-            # The log is in this very database: it cannot lose what we keep, so nothing is kept to send again.
-            await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row in rows])
             return
         await connection.execute(
             """

@@ -4,6 +4,7 @@ The jars come from Maven once, into a cache outside the tree; what is fetched an
 """
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import re
@@ -63,9 +64,13 @@ def fetch_broker(cache_dir: Path, progress: Callable[[str], None] = lambda line:
             "Apache Kafka is fetched with Maven, and `mvn` is not on the PATH. Install Maven (Debian: maven), "
             "or set KAFKA_BOOTSTRAP_SERVERS to a running broker."
         )
-    progress(f"Fetching Apache Kafka with Maven into {jars} (about 45 MB, once)")
     jars.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=jars.parent, prefix="fetching-") as scratch:
+    # One at a time: Maven's own store does not bear two that fill it at once.
+    with (jars.parent / "fetching.lock").open("w") as lock, tempfile.TemporaryDirectory(dir=jars.parent) as scratch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if jars.is_dir():
+            return jars
+        progress(f"Fetching Apache Kafka with Maven into {jars} (about 45 MB, once)")
         fetched = Path(scratch) / "lib"
         done = subprocess.run(
             [maven, "-q", "-B", "-f", str(recipe), f"-DoutputDirectory={fetched}", _FETCH],
@@ -79,12 +84,7 @@ def fetch_broker(cache_dir: Path, progress: Callable[[str], None] = lambda line:
                 "Maven could not fetch Apache Kafka. Is there a network, or a mirror in Maven's settings? "
                 f"You can also set KAFKA_BOOTSTRAP_SERVERS.\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
-        try:
-            fetched.rename(jars)
-        except OSError:
-            if not jars.is_dir():
-                raise
-            # Another process was faster; its jars are as good as ours.
+        fetched.rename(jars)
     return jars
 
 

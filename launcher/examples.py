@@ -18,6 +18,7 @@ from kernel.errors import ConfigurationError
 from launcher.client import Signed, accepted
 from launcher.history import History, histories, open_points, read_trail
 from launcher.home import Home
+from launcher.verdict import at_rest
 from rulebook.duties import Decision, DutyFacts, decide, reported_duties
 from rulebook.loader import Law
 from rulebook.programs import Determination, determine
@@ -29,6 +30,10 @@ POLICY = {"juvenile_review_after": "PT5S"}
 AMENDMENT = ".amendment.json"
 JURISDICTION = "MO"
 _LOOK_SECONDS = 0.25
+
+
+Answered = Mapping[str, Any]
+"""One duty, as `GET /v1/encounters/{id}/obligations` tells it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Case:
     history: History
     amended: int = 0
     """Subjects whose amendment was accepted."""
+    duties: Mapping[tuple[int, str], Answered] = field(default_factory=dict)
+    """What the router answers the agency of every duty, by subject number and duty: tasks and reasons are sealed."""
 
     def open_points(self, law: Law) -> list[str]:
         return open_points(self.history, reported_duties(law, JURISDICTION), self.amended)
@@ -154,6 +161,7 @@ async def carry(
     ]
     deadline = time.monotonic() + patience
     unamended = [case for case in cases if case.example.amendment is not None]
+    resting = False
     while True:
         found = histories(await read_trail(database, [case.encounter_id for case in cases]))
         for case in cases:
@@ -164,9 +172,25 @@ async def carry(
             unamended.remove(case)
         progress = _progress(cases, len(examples), law)
         show(progress)
-        if (progress.ended == len(cases) and not unamended) or time.monotonic() > deadline:
+        if (progress.ended == len(cases) and not unamended and resting) or time.monotonic() > deadline:
             return cases
+        # What has ended may be about to begin anew: an amendment that was accepted and not yet decided on.
+        resting = not unamended and await at_rest(database)
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def read_duties(cases: Sequence[Case], home: Home, router: str) -> None:
+    """Asks the router, as the agency of each case, what was decided and why. Raises Refused, ConfigurationError."""
+    async with httpx.AsyncClient(base_url=router, timeout=30.0) as http:
+        for case in cases:
+            client = home.client_of(case.example.agency)
+            signed = Signed.from_file(client, home.key_of(client))
+            answer = accepted(await http.get(f"/v1/encounters/{case.encounter_id}/obligations", auth=signed))
+            case.duties = {
+                (subject["subject_number"], one["duty_id"]): one
+                for subject in answer["subjects"]
+                for one in subject["obligations"]
+            }
 
 
 def _told(history: History) -> bool:
@@ -191,7 +215,7 @@ def _progress(cases: Sequence[Case], examples: int, law: Law) -> Progress:
 
 @dataclass(frozen=True)
 class Preview:
-    """What the same law says of the example, evaluated here: the services' own reasons are sealed."""
+    """What the same law says of the example, evaluated here."""
 
     decisions: Mapping[tuple[int, str], Decision]
     determinations: Mapping[int, Determination]
@@ -206,7 +230,6 @@ def preview(case: Case, law: Law) -> Preview:
     determinations: dict[int, Determination] = {}
     for subject in report.subjects:
         number = subject.subject_number
-        subject_id = case.history.subjects.get(number, "")
         facts = report.facts_of(subject)
         for expired in (False, True):
             for decision in decide(
@@ -219,9 +242,10 @@ def preview(case: Case, law: Law) -> Preview:
                     review_expired=expired,
                 ),
                 law,
+                all_duties=True,
             ):
-                decided = case.history.duties.get((subject_id, decision.duty_id))
-                if expired == (decided is not None and decided.decided_by == "timer"):
+                decided = case.duties.get((number, decision.duty_id), {})
+                if expired == (decided.get("decided_by") == "timer"):
                     decisions[number, decision.duty_id] = decision
         determinations[number] = determine(
             facts, law, jurisdiction=JURISDICTION, encounter_at=report.encounter_at, as_of=now
@@ -230,13 +254,20 @@ def preview(case: Case, law: Law) -> Preview:
 
 
 def against_preview(case: Case, expected: Preview) -> list[str]:
-    """Where the services decided otherwise than the same law does here."""
+    """Where the services decided otherwise than the same law does here, or did not decide at all."""
     wrong = []
     for (number, duty_id), decision in expected.decisions.items():
-        decided = case.history.duties.get((case.history.subjects.get(number, ""), duty_id))
-        if decided is not None and (decided.outcome, decided.recipient_id) != (decision.outcome, decision.recipient_id):
+        place = f"{case.example.name}, subject {number}, {duty_id}"
+        decided = case.duties.get((number, duty_id))
+        if decided is None:
+            wrong.append(f"{place}: not decided")
+        elif (decided["outcome"], decided["recipient_id"]) != (decision.outcome, decision.recipient_id):
             wrong.append(
-                f"{case.example.name}, subject {number}, {duty_id}: the router decided {decided.outcome} "
-                f"({decided.recipient_id}), the law says {decision.outcome} ({decision.recipient_id})"
+                f"{place}: the router decided {decided['outcome']} ({decided['recipient_id']}), "
+                f"the law says {decision.outcome} ({decision.recipient_id})"
             )
+    wrong += [
+        f"{case.example.name}, subject {number}, {duty_id}: decided, and no duty of the law"
+        for number, duty_id in case.duties.keys() - expected.decisions.keys()
+    ]
     return wrong

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from contracts.events import (
+    DecidedObligation,
     DeterminationChanged,
     DeterminationMade,
     EncounterAmended,
@@ -57,8 +58,10 @@ class History:
     """Subject ids by subject number."""
     facts: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """Each report and amendment event: its subject, and when it was accepted."""
-    duties: dict[tuple[str, str], ObligationDecided] = field(default_factory=dict)
-    """The last decision, by subject and duty."""
+    duties: dict[tuple[str, str], DecidedObligation] = field(default_factory=dict)
+    """The last decision on each duty that a notice fulfils, by subject and duty. What else is owed is sealed."""
+    decided: dict[str, int] = field(default_factory=dict)
+    """How many duties stand decided, by subject."""
     notices: dict[str, NoticeState] = field(default_factory=dict)
     determined: dict[str, list[int]] = field(default_factory=dict)
     """How many programs each determination answered, by subject; only changed answers are told again."""
@@ -151,10 +154,12 @@ def _take(history: History, told: Told, data: Any) -> None:
             history.subjects[data.subject_number] = told["subject_id"]
             history.facts[told["id"]] = (told["subject_id"], data.accepted_at)
         case ObligationDecided():
-            place = (told["subject_id"], data.duty_id)
-            before = history.duties.get(place)
-            if before is None or before.revision < data.revision:
-                history.duties[place] = data
+            history.decided[told["subject_id"]] = data.duties
+            for one in data.obligations:
+                place = (told["subject_id"], one.duty_id)
+                before = history.duties.get(place)
+                if before is None or before.revision < one.revision:
+                    history.duties[place] = one
         case NoticeIssued():
             # The notice's own cause is the decision; without one, the event itself leads to the report.
             history.notices[str(data.notice_id)] = NoticeState(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from launcher import law_rerun
+
 LAW = Path(__file__).resolve().parents[1] / "law"
 """As `rulebook.loader.LAW`, without reading the rulebook only to show help."""
 
@@ -14,6 +16,7 @@ WIDTH_ELSEWHERE = 132
 """Columns of what is printed to a file or a pipe."""
 
 app = typer.Typer(help="The law as data.", no_args_is_help=True)
+law_rerun.register(app)
 
 
 @app.callback()

@@ -26,11 +26,12 @@ from launcher.examples import (
     carry,
     load_examples,
     preview,
+    read_duties,
 )
 from launcher.history import histories, read_trail
 from launcher.home import at
 from launcher.programs import PROGRAMS
-from launcher.report import show_case, show_urls
+from launcher.report import is_open_task, show_case, show_urls
 from launcher.stack import Plan, Stack, assign_ports, running
 from rulebook.loader import Law, load_law
 
@@ -121,6 +122,7 @@ async def _main_job(stack: Stack, options: Options, console: Console, database: 
             cases = await carry(load_examples(), poster, database, law, patience=options.patience, show=display.show)
     finally:
         await poster.close()
+    await read_duties(cases, stack.plan.home, stack.plan.url("router"))
     expectations = verdict.load_expectations(EXAMPLES / "expectations.yaml")
     previews = {case.encounter_id: preview(case, law) for case in cases}
     steps = await _lineages(stack, cases)
@@ -133,9 +135,12 @@ async def _main_job(stack: Stack, options: Options, console: Console, database: 
         console.print(f"✗ {line}", style="red", highlight=False)
     if not wrong:
         told = sum(len(case.history.notices) for case in cases)
+        decided = sum(len(case.duties) for case in cases)
+        tasks = sum(is_open_task(one) for case in cases for one in case.duties.values())
         console.print(
-            f"✓ {len(cases)} encounters: {told} notices confirmed and acknowledged by their receivers, no other was "
-            f"sent, and the trail holds every event exactly once ({time.monotonic() - started:.1f} s)",
+            f"✓ {len(cases)} encounters, {decided} duties decided: {told} notices confirmed and acknowledged by their "
+            f"receivers, no other was sent, {tasks} tasks wait for people, and the trail holds every event exactly "
+            f"once ({time.monotonic() - started:.1f} s)",
             style="green",
             highlight=False,
         )
@@ -153,6 +158,7 @@ def _job_problems(
             wrong.append(f"{case.example.name}: expectations.yaml does not say what it must end in")
         else:
             wrong += verdict.against_expectations(case.example.name, case.history, expected)
+            wrong += verdict.tasks_against_expectations(case.example.name, case.duties, expected)
     return wrong
 
 

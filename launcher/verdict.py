@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from contracts.events import ENCOUNTERS
 from kernel.database import Database
 from launcher.catalogue import SERVICES
 from launcher.history import History, NoticeState
@@ -31,6 +32,20 @@ def against_expectations(name: str, history: History, expected: Mapping[str, Any
         for duty_id, wanted in duties.items():
             place = f"{name}, subject {number}, {duty_id}"
             wrong += [f"{place}: {what}" for what in _duty(history, subject_id, duty_id, wanted)]
+    return wrong
+
+
+def tasks_against_expectations(
+    name: str, duties: Mapping[tuple[int, str], Mapping[str, Any]], expected: Mapping[str, Any]
+) -> list[str]:
+    """Where tasks are not what an example must end in. Nobody did them: what is due stays open."""
+    wrong = []
+    for number, tasks in expected.get("tasks", {}).items():
+        for duty_id, state in tasks.items():
+            answered = duties.get((number, duty_id))
+            found = answered["state"] if answered is not None else "not decided"
+            if found != state:
+                wrong.append(f"{name}, subject {number}, {duty_id}: {found}, expected {state}")
     return wrong
 
 
@@ -102,6 +117,23 @@ def _unanswered(ledger: Contents, sent: Mapping[str, Sent]) -> list[str]:
         and entry.notice_id in sent
         and sent[entry.notice_id].notice.retired is None
     ]
+
+
+async def at_rest(database: Database) -> bool:
+    """Whether all that was reported has been handled by those who decide on it, and all they told is in the trail."""
+    async with database.transaction() as tx:
+        unhandled = await tx.driver.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM audit.entry WHERE topic = $1 AND NOT (
+                    EXISTS (SELECT FROM router.inbox WHERE inbox.event_id = entry.event_id)
+                    AND EXISTS (SELECT FROM eligibility.inbox WHERE inbox.event_id = entry.event_id)
+                )
+            )
+            """,
+            ENCOUNTERS,
+        )
+    return not unhandled and not await against_sequences(database)
 
 
 async def against_sequences(database: Database) -> list[str]:

@@ -74,7 +74,7 @@ def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "La
         holds = evaluate([derivation.when], step, law.facts, as_of)[derivation.when.index] == Truth.TRUE
         for fact, value in derivation.then:
             spec = law.facts[fact]
-            column = facts[fact] if fact in facts else _nothing_known(spec, columns.rows)
+            column = facts[fact] if fact in facts else nothing_known(spec, columns.rows)
             facts[fact] = _filled(column, holds, value, spec)
     return Columns(columns.rows, facts)
 
@@ -305,14 +305,15 @@ def _threshold(threshold: Any, spec: FactSpec) -> Any:
 
 def _column(persons: Sequence[FactMap], fact: str, spec: FactSpec) -> Column:
     if spec.type in ("bool", "enum"):
-        mask = _mask_of(spec)
+        mask = mask_of(spec)
         return np.fromiter((mask(person.get(fact)) for person in persons), np.uint64, len(persons))
-    pairs = [_pair(person.get(fact), spec) for person in persons]
+    pairs = [pair(person.get(fact), spec) for person in persons]
     both = np.array(pairs, np.int64).reshape(-1, 2)
     return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
 
 
-def _mask_of(spec: FactSpec) -> Callable[[Value | None], int]:
+def mask_of(spec: FactSpec) -> Callable[[Value | None], int]:
+    """For a value of an enumeration, what a column holds: a bit for each member that it may be."""
     bits: dict[Any, int] = {member: 1 << position for position, member in enumerate(_members(spec))}
     bits[None] = (1 << len(bits)) - 1
 
@@ -322,7 +323,8 @@ def _mask_of(spec: FactSpec) -> Callable[[Value | None], int]:
     return mask
 
 
-def _pair(value: Any, spec: FactSpec) -> tuple[int, int]:
+def pair(value: Any, spec: FactSpec) -> tuple[int, int]:
+    """For a number or day, what two columns hold: the least and the greatest that it may be."""
     if value is None:
         return _OPEN_LOW, _OPEN_HIGH
     if isinstance(value, Interval):
@@ -332,18 +334,19 @@ def _pair(value: Any, spec: FactSpec) -> tuple[int, int]:
     return exact, exact
 
 
-def _nothing_known(spec: FactSpec, rows: int) -> Column:
+def nothing_known(spec: FactSpec, rows: int) -> Column:
+    """The column of a fact that is known of nobody."""
     if spec.type in ("bool", "enum"):
-        return np.full(rows, _mask_of(spec)(None), np.uint64)
+        return np.full(rows, mask_of(spec)(None), np.uint64)
     return np.full(rows, _OPEN_LOW, np.int64), np.full(rows, _OPEN_HIGH, np.int64)
 
 
 def _filled(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSpec) -> Column:
     if isinstance(column, tuple):
         fill = holds & (column[0] == _OPEN_LOW) & (column[1] == _OPEN_HIGH)
-        low, high = _pair(value, spec)
+        low, high = pair(value, spec)
         return np.where(fill, low, column[0]), np.where(fill, high, column[1])
-    mask = _mask_of(spec)
+    mask = mask_of(spec)
     return np.where(holds & (column == mask(None)), np.uint64(mask(value)), column)
 
 

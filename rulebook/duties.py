@@ -1,19 +1,24 @@
 """Decides every duty about one subject: due, not due because ..., or for review. Silence is not a decision."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
+
+import msgspec
 
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
-from rulebook.compiled import CompiledDuty, CompiledDutyVersion, CompiledRule
+from rulebook.compiled import CompiledDuty
 from rulebook.deadlines import due_at
+from rulebook.directory import Directory
 from rulebook.generated import engine
 from rulebook.kleene import Truth
+from rulebook.leaves import Leaf
 from rulebook.loader import Law
 from rulebook.person import known_facts
-from rulebook.trees import Evaluation, Tree, reasons
+from rulebook.schema import Clock, Duty, DutyRule
+from rulebook.trees import Evaluation, Tree, reason
 
 COUNTY_UNRESOLVED = "county_unresolved"
 RECIPIENT_UNRESOLVED = "recipient_unresolved"
@@ -40,9 +45,12 @@ class DutyFacts:
     """Nobody settled the review before its timer ran out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One duty, decided. `basis`, `flags` and `reasons` tell about the person: for sealed use only."""
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One duty, decided. `basis`, `flags` and `reasons` tell about the person: for sealed use only.
+
+    A msgspec struct, because every encounter makes some 25 of them: it is made and encoded several times faster than a
+    dataclass.
+    """
 
     duty_id: str
     outcome: Outcome
@@ -71,6 +79,11 @@ class Decision:
     """A task is done by a person, or by another agency; the system records it and sends nothing."""
     owed_by: str = "reporting_agency"
 
+    @property
+    def noticed(self) -> bool:
+        """A notice of this system fulfils it; what else is owed, a person does."""
+        return self.channel == "electronic" and self.owed_by == "reporting_agency"
+
 
 def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Decision, ...]:
     """One decision for each duty of the jurisdiction and of those it is within, its own first.
@@ -86,32 +99,180 @@ def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Dec
         facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
     )
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
-    return tuple(_decide(duty, on, facts, law) for duty in plan.duties if all_duties or _is_reported(duty))
+    day = _day(law, facts.jurisdiction, encounter_on)
+    why = _Why(on, day)
+    return tuple(_decide(duty, why, facts, law) for duty in day.duties if all_duties or duty.reported)
 
 
 def reported_duties(law: Law, jurisdiction: str) -> tuple[str, ...]:
     """Ids of the duties that `decide` answers for every subject: owed by the reporting agency, sent as a message."""
-    return tuple(duty.spec.id for duty in engine(law).plan(jurisdiction).duties if _is_reported(duty))
+    return tuple(duty.spec.id for duty in engine(law).plan(jurisdiction).duties if _is_reported(duty.spec))
 
 
-def _is_reported(duty: CompiledDuty) -> bool:
-    return duty.spec.channel == "electronic" and duty.spec.owed_by == "reporting_agency"
+def _is_reported(spec: Duty) -> bool:
+    return spec.channel == "electronic" and spec.owed_by == "reporting_agency"
 
 
-def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> Decision:
-    version = duty.version_on(on.as_of)
-    if version is None:
+# -- what does not depend on the person: worked out once for a release, a jurisdiction, and a day --
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    index: int
+    spec: DutyRule
+    flags: tuple[tuple[str, Tree], ...]
+    explained_by: tuple[Tree, ...]
+    """The rule's own condition, or for the last rule, which has none, what every other one lacked."""
+    review_after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class _DutyOfDay:
+    """A duty with the version that is in force on the day."""
+
+    spec: Duty
+    clock: Clock
+    reported: bool
+    rules: tuple[_Rule, ...]
+    """Empty where no version is in force."""
+    name: tuple[tuple[int, bool], ...]
+    """Of its conditions, whatever follows from them: the same for duties with the same conditions."""
+    citations: tuple[str, ...]
+    target: timedelta | None
+    by_county: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    duties: tuple[_DutyOfDay, ...]
+    rank: dict[int, int]
+    """Order of the leaves in an explanation, which does not depend on how conditions were written."""
+    words: dict[tuple[int, Truth, bool | None], str]
+    """Of comparisons whose value says nothing about anybody: not known, yes, or no."""
+
+
+_DAYS: dict[tuple[str, str, date], tuple[Law, _Day]] = {}
+_KEPT_DAYS = 64
+
+
+def _day(law: Law, jurisdiction: str, day: date) -> _Day:
+    name = (law.digest, jurisdiction, day)
+    found = _DAYS.get(name)
+    if found is None or found[0] is not law:
+        while len(_DAYS) >= _KEPT_DAYS:
+            _DAYS.pop(next(iter(_DAYS)))
+        found = _DAYS[name] = (law, _made_ready(law, jurisdiction, day))
+    return found[1]
+
+
+def _made_ready(law: Law, jurisdiction: str, day: date) -> _Day:
+    duties = tuple(_duty_of_day(duty, day, law) for duty in engine(law).plan(jurisdiction).duties)
+    trees = {tree.index: tree for duty in duties for rule in duty.rules for tree in rule.explained_by}
+    leaves = {leaf.index: leaf for tree in trees.values() for leaf in tree.leaves()}
+    ordered = sorted(leaves.values(), key=lambda leaf: leaf.sort_key)
+    return _Day(duties, {leaf.index: place for place, leaf in enumerate(ordered)}, {})
+
+
+def _duty_of_day(duty: CompiledDuty, day: date, law: Law) -> _DutyOfDay:
+    spec, version = duty.spec, duty.version_on(day)
+    if spec.clock is None or spec.channel == "standing":
+        raise AssertionError("a standing duty is never decided")
+    compiled = version.rules if version else ()
+    rules = tuple(
+        _Rule(
+            rule.when.index,
+            rule.spec,
+            rule.flags,
+            (rule.when,) if rule.spec.when is not None else tuple(before.when for before in compiled[:place]),
+            law.duration(rule.spec.review_after) if rule.spec.review_after else None,
+        )
+        for place, rule in enumerate(compiled)
+    )
+    return _DutyOfDay(
+        spec,
+        spec.clock,
+        _is_reported(spec),
+        rules,
+        tuple((rule.index, rule.spec.when is None) for rule in rules),
+        version.spec.cite if version else duty.versions[-1].spec.cite,
+        law.duration(spec.clock.target) if spec.clock.target is not None else None,
+        law.directory.by_county(spec.recipient_role, spec.jurisdiction),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _recipient(directory: Directory, role: str, jurisdiction: str, county: str | None, on: date) -> str | None:
+    return directory.resolve(role, jurisdiction, county, on)
+
+
+# -- one person --
+
+
+class _Why:
+    """Applies rules to one person and explains the choice; what several duties share is worked out once."""
+
+    __slots__ = ("_chosen", "_day", "_deciding", "_said", "on")
+
+    def __init__(self, on: Evaluation, day: _Day) -> None:
+        self.on = on
+        self._day = day
+        self._chosen: dict[tuple[tuple[int, bool], ...], tuple[int, tuple[str, ...]]] = {}
+        self._deciding: dict[int, tuple[Leaf, ...]] = {}
+        self._said: dict[int, str] = {}
+
+    def first(self, duty: _DutyOfDay) -> tuple[_Rule, tuple[str, ...]]:
+        """The first rule whose condition is certainly true, and why. The last one always is."""
+        chosen = self._chosen.get(duty.name)
+        if chosen is None:
+            truths = self.on.truths
+            place = next(place for place, rule in enumerate(duty.rules) if truths[rule.index] is Truth.TRUE)
+            chosen = self._chosen[duty.name] = (place, self._told(duty.rules[place].explained_by))
+        place, reasons = chosen
+        return duty.rules[place], reasons
+
+    def _told(self, trees: tuple[Tree, ...]) -> tuple[str, ...]:
+        rank = self._day.rank
+        found = {rank[leaf.index]: leaf for tree in trees for leaf in self._leaves(tree)}
+        return tuple([self._say(found[place]) for place in sorted(found)])
+
+    def _leaves(self, tree: Tree) -> tuple[Leaf, ...]:
+        leaves = self._deciding.get(tree.index)
+        if leaves is None:
+            leaves = self._deciding[tree.index] = tuple(tree.deciding(self.on))
+        return leaves
+
+    def _say(self, leaf: Leaf) -> str:
+        words = self._said.get(leaf.index)
+        if words is None:
+            words = self._said[leaf.index] = self._words(leaf)
+        return words
+
+    def _words(self, leaf: Leaf) -> str:
+        shown = leaf.shown_value(self.on.facts)
+        if shown is not None and shown is not True and shown is not False:
+            return str(reason(leaf, self.on))
+        name = (leaf.index, leaf.truth(self.on), shown)
+        words = self._day.words.get(name)
+        if words is None:
+            words = self._day.words[name] = str(reason(leaf, self.on))
+        return words
+
+
+def _decide(duty: _DutyOfDay, why: _Why, facts: DutyFacts, law: Law) -> Decision:
+    if not duty.rules:
         return _decision(duty, facts, law, outcome="not_due", basis=(NOT_IN_FORCE,))
-    fired, passed = _first_match(version, on)
-    rule = fired.spec
-    outcome: Outcome = rule.outcome
-    basis = rule.basis
-    review_after = law.duration(rule.review_after) if rule.review_after else None
-    recipient_id = _recipient(duty, facts, law, on)
+    rule, reasons = why.first(duty)
+    outcome: Outcome = rule.spec.outcome
+    if outcome == "not_due" and not rule.flags:
+        return _decision(duty, facts, law, outcome=outcome, basis=rule.spec.basis, reasons=reasons)
+    basis = rule.spec.basis
+    review_after = rule.review_after
+    county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
+    spec = duty.spec
+    recipient_id = _recipient(law.directory, spec.recipient_role, spec.jurisdiction, county, why.on.as_of)
     if outcome != "not_due" and recipient_id is None:
         # Nobody can be told yet, and no timer changes that: a person has to find out where it happened.
-        by_county = law.directory.by_county(duty.spec.recipient_role, duty.spec.jurisdiction)
-        basis = (*basis, COUNTY_UNRESOLVED if by_county else RECIPIENT_UNRESOLVED)
+        basis = (*basis, COUNTY_UNRESOLVED if duty.by_county else RECIPIENT_UNRESOLVED)
         review_after = review_after if outcome == "review" else None
         outcome = "review"
     return _decision(
@@ -120,37 +281,16 @@ def _decide(duty: CompiledDuty, on: Evaluation, facts: DutyFacts, law: Law) -> D
         law,
         outcome=outcome,
         basis=basis,
-        flags=tuple(flag for flag, when in fired.flags if when.truth(on) is Truth.TRUE),
+        flags=tuple([flag for flag, when in rule.flags if when.truth(why.on) is Truth.TRUE]),
         recipient_id=recipient_id,
         review_after=review_after,
-        citations=version.spec.cite,
-        reasons=tuple(str(reason) for reason in reasons(_trees(fired, passed), on)),
-        decided_by=rule.decided_by,
+        reasons=reasons,
+        decided_by=rule.spec.decided_by,
     )
 
 
-def _first_match(version: CompiledDutyVersion, on: Evaluation) -> tuple[CompiledRule, list[CompiledRule]]:
-    """The first rule whose condition is certainly true, and those before it. The last one always is."""
-    passed: list[CompiledRule] = []
-    for rule in version.rules:
-        if rule.when.truth(on) is Truth.TRUE:
-            return rule, passed
-        passed.append(rule)
-    raise AssertionError("the last rule of a duty has no condition")
-
-
-def _trees(fired: CompiledRule, passed: list[CompiledRule]) -> Iterable[Tree]:
-    """What explains the choice: the rule's own condition, or for the last rule what every other one lacked."""
-    return (fired.when,) if fired.spec.when is not None else (rule.when for rule in passed)
-
-
-def _recipient(duty: CompiledDuty, facts: DutyFacts, law: Law, on: Evaluation) -> str | None:
-    county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
-    return law.directory.resolve(duty.spec.recipient_role, duty.spec.jurisdiction, county, on.as_of)
-
-
 def _decision(
-    duty: CompiledDuty,
+    duty: _DutyOfDay,
     facts: DutyFacts,
     law: Law,
     *,
@@ -159,36 +299,40 @@ def _decision(
     flags: tuple[str, ...] = (),
     recipient_id: str | None = None,
     review_after: timedelta | None = None,
-    citations: tuple[str, ...] = (),
     reasons: tuple[str, ...] = (),
     decided_by: Literal["rule", "timer"] = "rule",
 ) -> Decision:
-    spec = duty.spec
-    open_ = outcome != "not_due"
-    if spec.clock is None or spec.channel == "standing":
-        raise AssertionError("a standing duty is never decided")
-    started = (facts.custody_at or facts.encounter_at) if spec.clock.starts == "custody" else facts.discovered_at
-    target = law.duration(spec.clock.target) if spec.clock.target is not None else None
-    policies = spec.disclosure.when_flag if spec.disclosure else {}
-    variants = (policy for flag, policy in policies.items() if flag in flags)
+    spec, clock = duty.spec, duty.clock
+    ends = target_at = None
+    if outcome == "not_due":
+        recipient_id = None
+    else:
+        if clock.limit is not None:
+            started = (facts.custody_at or facts.encounter_at) if clock.starts == "custody" else facts.discovered_at
+            ends = due_at(clock, started, law, spec.jurisdiction)
+        target_at = facts.discovered_at + duty.target if duty.target is not None else None
+    disclosure = NO_DISCLOSURE
+    if spec.disclosure is not None:
+        variants = (policy for flag, policy in spec.disclosure.when_flag.items() if flag in flags)
+        disclosure = next(variants, spec.disclosure.policy)
     return Decision(
         duty_id=spec.id,
         outcome=outcome,
         basis=basis,
         flags=flags,
         recipient_role=spec.recipient_role,
-        recipient_id=recipient_id if open_ else None,
-        clock=spec.clock.kind,
-        due_at=due_at(spec.clock, started, law, spec.jurisdiction) if open_ else None,
-        target_at=facts.discovered_at + target if open_ and target is not None else None,
+        recipient_id=recipient_id,
+        clock=clock.kind,
+        due_at=ends,
+        target_at=target_at,
         review_after=review_after,
         owner=spec.owner,
         priority=spec.priority,
         acknowledgement=spec.acknowledgement,
-        disclosure=next(variants, spec.disclosure.policy if spec.disclosure else NO_DISCLOSURE),
-        citations=citations or duty.versions[-1].spec.cite,
+        disclosure=disclosure,
+        citations=duty.citations,
         reasons=reasons,
         decided_by=decided_by,
-        channel=spec.channel,
+        channel=spec.channel,  # type: ignore[arg-type]
         owed_by=spec.owed_by,
     )

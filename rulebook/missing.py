@@ -29,6 +29,8 @@ _PARTLY = (Interval, Among, type(None))
 """Types of what is known of a fact that is not known whole."""
 
 Sets = tuple[tuple[str, ...], ...]
+Beyond = tuple[tuple[tuple[str, Interval | Among], ...], tuple[Alone, ...], date | None]
+"""The facts that are known in part, what the open comparisons of two facts lack, and the day if one is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +115,21 @@ class Gaps:
             if isinstance(facts.get(fact), _PARTLY)
         }
 
+    def beyond(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Beyond:
+        """What, besides the truths of the comparisons, it depends on what is missing."""
+        in_part = tuple([(fact, value) for fact, value in partly.items() if fact in self._bits])
+        joint = tuple([self._alone(leaf, on) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN])
+        return in_part, joint, on.as_of if self._by_day else None
+
     def missing(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Missing:
         """What to ask for while the answer is open; `partly` are the facts of which something, not all, is known."""
-        in_part = tuple([(fact, partly[fact]) for fact in self._facts if fact in partly]) if partly else ()
-        joint = tuple([self._alone(leaf, on) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN])
-        key = self._pattern(on.truths), in_part, joint, on.as_of if self._by_day else None
+        beyond = self.beyond(on, partly)
+        key = self._pattern(on.truths), beyond
         found = self._answers.get(key)
         if found is None:
             make_room(self._answers)
             # Of most persons each fact is known or it is not: they share what was found out about part of a condition.
-            is_plain = not in_part and not any(
+            is_plain = not beyond[0] and not any(
                 fact in on.facts for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN for fact in leaf.facts
             )
             search = self._shared_search(on) if is_plain else Search(on, *self._open_leaves(on))

@@ -86,30 +86,43 @@ def broker_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 # -- Kafka tests that cannot run are counted, named, and on CI a failure --
 
-_without_kafka = pytest.StashKey[list[str]]()
+
+class WithoutKafka:
+    """Counts them where the reports come together, also when several processes run the tests."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.reason = ""
+
+    @property
+    def verdict(self) -> str:
+        return "a failure, because CI=true" if _on_ci() else "set CI=true to make this a failure"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and "kafka" in report.keywords and isinstance(report.longrepr, tuple):
+            self.missing.append(report.nodeid)
+            self.reason = report.longrepr[2]
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.missing and _on_ci() and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.missing:
+            terminalreporter.section(f"{len(self.missing)} tests without Kafka ({self.verdict})", yellow=True)
+            terminalreporter.line(self.reason)
+            for nodeid in sorted(self.missing):
+                terminalreporter.line(f"  {nodeid}")
+
+
+def _on_ci() -> bool:
+    return os.environ.get("CI") == "true"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_without_kafka] = []
+    config.pluginmanager.register(WithoutKafka())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("kafka") is not None and (reason := why_no_kafka()) is not None:
-        item.config.stash[_without_kafka].append(item.nodeid)
         pytest.skip(reason)
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if session.config.stash[_without_kafka] and os.environ.get("CI") == "true" and exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    missing = config.stash[_without_kafka]
-    if not missing:
-        return
-    verdict = "a failure, because CI=true" if os.environ.get("CI") == "true" else "set CI=true to make this a failure"
-    terminalreporter.section(f"{len(missing)} tests without Kafka ({verdict})", yellow=True)
-    terminalreporter.line(str(why_no_kafka()))
-    for nodeid in missing:
-        terminalreporter.line(f"  {nodeid}")

@@ -8,6 +8,7 @@ the others take over within seconds.
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 from zlib import crc32
 
@@ -22,6 +23,20 @@ PARTITIONS = 4
 POLL_SECONDS = 0.15
 HEARTBEAT_SECONDS = 1.0
 MEMBER_LOST_SECONDS = 5.0
+SWEEP_SECONDS = 60.0
+RETENTION = timedelta(days=7)
+"""How long a record stays at least; whatever its age, until every group of consumers has read it."""
+
+_SWEEP = """
+    DELETE FROM bus.record USING (
+        SELECT partition_id, min(next) AS next FROM bus.progress GROUP BY partition_id
+    ) AS unread CROSS JOIN LATERAL (
+        SELECT "offset", appended_at FROM bus.record
+        WHERE partition_id = unread.partition_id AND "offset" < unread.next ORDER BY "offset" LIMIT 2000
+    ) AS oldest
+    WHERE bus.record.partition_id = unread.partition_id AND bus.record."offset" = oldest."offset"
+        AND oldest.appended_at < now() - $1::interval
+"""
 
 
 def partition_of(record: Record) -> int:
@@ -35,9 +50,10 @@ class EmbeddedBus:
     name = "embedded"
     transactional = True
 
-    def __init__(self, database: Database, topics: Sequence[str] = TOPICS) -> None:
+    def __init__(self, database: Database, topics: Sequence[str] = TOPICS, *, retention: timedelta = RETENTION) -> None:
         self._database = database
         self._topics = tuple(topics)
+        self._retention = retention
         self._doorbells: dict[str, Doorbell] = {}
         self._ids: dict[tuple[str, int], int] = {}
 
@@ -110,7 +126,7 @@ class EmbeddedBus:
         for doorbell in doorbells:
             doorbell.add(bell)
         ids = {id: Position(topic, number) for (topic, number), id in self._ids.items() if topic in topics}
-        subscription = _LogSubscription(connection, group, member, ids, bell)
+        subscription = _LogSubscription(connection, group, member, ids, bell, self._retention)
         try:
             yield subscription
             await subscription.leave()
@@ -125,16 +141,26 @@ class EmbeddedBus:
 
 class _LogSubscription:
     def __init__(
-        self, connection: Any, group: str, member: str, positions: Mapping[int, Position], bell: asyncio.Event
+        self,
+        connection: Any,
+        group: str,
+        member: str,
+        positions: Mapping[int, Position],
+        bell: asyncio.Event,
+        retention: timedelta,
     ) -> None:
         self._connection = connection
         self._group = group
         self._member = member
         self._positions = dict(sorted(positions.items()))
         self._bell = bell
+        self._retention = retention
         self._next: dict[int, int] = {}
         """Where to read next, of the partitions that we hold."""
+        # A group that was never here holds every record from now on.
+        self._handled: dict[int, int] = dict.fromkeys(self._positions, 0)
         self._heartbeat_at = 0.0
+        self._sweep_at = 0.0
 
     async def fetch(self, max_records: int, seconds: float) -> Sequence[Delivery]:
         loop = asyncio.get_running_loop()
@@ -143,7 +169,11 @@ class _LogSubscription:
             while True:
                 if loop.time() >= self._heartbeat_at:
                     await self._share_partitions()
+                    await self._note_progress()
                     self._heartbeat_at = loop.time() + HEARTBEAT_SECONDS
+                if loop.time() >= self._sweep_at:
+                    await self._connection.execute(_SWEEP, self._retention)
+                    self._sweep_at = loop.time() + SWEEP_SECONDS
                 self._bell.clear()
                 deliveries = await self._read(max_records)
                 left = until - loop.time()
@@ -184,11 +214,14 @@ class _LogSubscription:
                 self._next[id] = offset
 
     async def handled(self, nexts: Mapping[Position, int]) -> None:
-        """The log has no displays of its own: the consumer's table is the only truth."""
+        for id, position in self._positions.items():
+            if position in nexts:
+                self._handled[id] = nexts[position]
 
     async def leave(self) -> None:
         """Frees our partitions for the others at once rather than when the connection is found dead."""
         with suppress(*UNAVAILABLE):
+            await self._note_progress()
             await self._connection.execute(
                 "DELETE FROM bus.member WHERE consumers = $1 AND member = $2", self._group, self._member
             )
@@ -221,6 +254,21 @@ class _LogSubscription:
             deliveries.append(Delivery(position, row["offset"], record))
             self._next[row["partition_id"]] = row["offset"] + 1
         return deliveries
+
+    async def _note_progress(self) -> None:
+        if not self._handled:
+            return
+        noted, self._handled = self._handled, {}
+        await self._connection.execute(
+            """
+            INSERT INTO bus.progress (consumers, partition_id, next)
+            SELECT $1, * FROM unnest($2::integer[], $3::bigint[])
+            ON CONFLICT (consumers, partition_id) DO UPDATE SET next = excluded.next WHERE progress.next < excluded.next
+            """,
+            self._group,
+            list(noted.keys()),
+            list(noted.values()),
+        )
 
     async def _share_partitions(self) -> None:
         members = await self._connection.fetch(

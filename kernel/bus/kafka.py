@@ -17,6 +17,8 @@ from kernel.telemetry import logger
 
 PUBLISH_SECONDS = 30.0
 """An idempotent batch never expires by itself: after this the outcome is unknown and the outbox sends again."""
+SHOW_SECONDS = 5.0
+"""How often the broker is told how far we are."""
 
 log = logger(__name__)
 
@@ -50,7 +52,6 @@ class KafkaBus:
         self._servers = bootstrap_servers
         self._client_id = client_id
         self._prefix = prefix
-        self._session_seconds = session_seconds
         self._session_seconds = session_seconds
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -158,6 +159,8 @@ class _KafkaSubscription:
     def __init__(self, consumer: AIOKafkaConsumer, prefix: str) -> None:
         self._consumer = consumer
         self._prefix = prefix
+        self._unshown: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._show_at = 0.0
 
     def _position(self, topic: str, partition: int) -> Position:
         return Position(topic.removeprefix(self._prefix), partition)
@@ -203,9 +206,15 @@ class _KafkaSubscription:
             self._consumer.seek(self._partition(position), offset)
 
     async def handled(self, nexts: Mapping[Position, int]) -> None:
-        offsets = {self._partition(position): OffsetAndMetadata(offset, "") for position, offset in nexts.items()}
-        with suppress(KafkaError, OSError):
-            await self._consumer.commit(offsets)
+        # Nothing depends on what the broker shows: telling it after every batch would delay the next one.
+        self._unshown |= {self._partition(one): OffsetAndMetadata(offset, "") for one, offset in nexts.items()}
+        now = asyncio.get_running_loop().time()
+        if now >= self._show_at:
+            self._show_at = now + SHOW_SECONDS
+            mine = self._consumer.assignment()
+            shown, self._unshown = {tp: at for tp, at in self._unshown.items() if tp in mine}, {}
+            with suppress(KafkaError, OSError):
+                await self._consumer.commit(shown)
 
 
 def _key(key: bytes | None) -> UUID:

@@ -1,6 +1,6 @@
 """One way to make the web application of a service: everything wired, nothing open that did not say so."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -34,8 +34,10 @@ def create_app(
     lifespan: Lifespan | None = None,
     version: str = "1",
     body_limits: dict[str, int] | None = None,
+    applies: Mapping[str, str] | None = None,
 ) -> FastAPI:
-    """The application of one service. `body_limits` gives single paths (of batches) another limit, in bytes.
+    """The application of one service. `body_limits` gives single paths (of batches) another limit, in bytes; `applies`
+    names versions of law and policy, which /readyz shows.
 
     Raises ConfigurationError when a route does not `require` a scope.
     """
@@ -52,7 +54,7 @@ def create_app(
     app.state.http_settings = settings
     for router in routers:
         app.include_router(router)
-    app.include_router(_health(app, readiness, metrics_open=settings.metrics_open))
+    app.include_router(_health(app, readiness, applies or {}, metrics_open=settings.metrics_open))
     problems.install(app)
     app.add_middleware(
         Gate,
@@ -87,7 +89,7 @@ def _scopes(dependant: Dependant) -> Iterator[str]:
         yield from _scopes(inner)
 
 
-def _health(app: FastAPI, readiness: Readiness, *, metrics_open: bool) -> APIRouter:
+def _health(app: FastAPI, readiness: Readiness, applies: Mapping[str, str], *, metrics_open: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/healthz")
@@ -97,11 +99,11 @@ def _health(app: FastAPI, readiness: Readiness, *, metrics_open: bool) -> APIRou
 
     @router.get("/readyz")
     async def readyz() -> dict[str, str]:
-        """The process can do its work now, and is not about to stop."""
+        """The process can do its work now, and is not about to stop; and which law it applies."""
         if app.state.stopping:
             raise Unavailable("the service is stopping")
         await readiness()
-        return {"status": "ready"}
+        return {"status": "ready", **{f"{name}_version": version for name, version in applies.items()}}
 
     @router.get("/metrics", dependencies=[] if metrics_open else [Depends(require(METRICS_SCOPE))])
     async def metrics() -> Response:

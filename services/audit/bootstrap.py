@@ -38,6 +38,7 @@ async def build(settings: AuditSettings, bus: Bus, *, clock: Clock = system_cloc
         member="audit-1",
         handlers=dict.fromkeys(TOPICS, appending) | {TRAIL: append_and_follow},
         repeated=appending.repeated,
+        rest_seconds=0.1,
     )
     watch = Watch(
         database,
@@ -65,7 +66,7 @@ async def build(settings: AuditSettings, bus: Bus, *, clock: Clock = system_cloc
         loops=[
             Loop("consumer", consumer.run),
             Loop("watch", watch.run),
-            Loop("relay", Relay(database, outbox, bus, clock).run),
+            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.1).run),
         ],
         close=database.close,
     )

@@ -9,20 +9,25 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
+from services.eligibility.adapters.rerun_process import RerunProcess, environment
+from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.api import determinations, screen
-from services.eligibility.api.answers import presenter
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.reading import Reading
+from services.eligibility.application.releases import Releases
+from services.eligibility.application.rerunning import Rerunning
 from services.eligibility.application.screening import Screener
 from services.eligibility.consumers.encounters import Encounters
 from services.eligibility.settings import EligibilitySettings
 from services.eligibility.timers.due_dates import DueDates
+from services.eligibility.timers.law_release import LawRelease
 
 NAME = "eligibility"
 
@@ -37,31 +42,43 @@ async def build(
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
-    reading = Reading(law, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
+    releases = Releases(law, settings.law_path)
+    reading = Reading(law, releases, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
     screener = Screener(law, clock, jurisdiction=settings.jurisdiction)
-    present = presenter(law)
     consumer = Consumer(
         database,
         bus,
         member=f"{NAME}-1",
         handlers={ENCOUNTERS: on_events(Encounters(matching)), TRAIL: on_events(CoveredByTrail(outbox))},
+        rest_seconds=0.01,
     )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
-    relay = Relay(database, outbox, bus, clock)
+    rerunning = Rerunning(law, store, PostgresReruns(), matching, clock)
+    law_release = LawRelease(database, rerunning, lambda: RerunProcess(environment(settings)))
+    relay = Relay(database, outbox, bus, clock, rest_seconds=0.02)
     return Service(
         name=NAME,
         app=create_app(
             service=NAME,
             title="firstnotice eligibility",
-            routers=[determinations.router(database, reading, present), screen.router(screener, present)],
+            routers=[determinations.router(database, reading), screen.router(screener)],
             registry=registry,
             settings=settings,
             readiness=database.check,
+            applies=versions,
         ),
         host=settings.host,
         port=settings.port,
-        loops=[Loop("consumer", consumer.run), Loop("due_dates", due_dates.run), Loop("relay", relay.run)],
+        loops=[
+            Loop("consumer", consumer.run),
+            Loop("due_dates", due_dates.run),
+            Loop("law_release", law_release.run),
+            Loop("policies", policies.run),
+            Loop("relay", relay.run),
+        ],
         close=database.close,
     )

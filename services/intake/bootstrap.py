@@ -14,18 +14,21 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
+from services.intake.adapters.follow_up import PostgresFollowUps
 from services.intake.adapters.states import PostgresStates
 from services.intake.adapters.store import PostgresStore
 from services.intake.api.routes import router
 from services.intake.application.accept import Report
 from services.intake.application.batcher import Batcher
+from services.intake.application.following import Following
 from services.intake.application.intake import Answer, Intake, Known, claims
-from services.intake.consumers.notices import follow_notices
+from services.intake.consumers.notices import Notices
 from services.intake.edge import Edge
 from services.intake.migrations import SCHEMA
 from services.intake.settings import IntakeSettings
@@ -41,10 +44,13 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
     keyset = Keyset.load(settings.keyset_file)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     store = PostgresStore(keys, outbox)
+    law = load_law(settings.law_path)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     intake = Intake(
         store,
         blind=keyset.blind_index,
-        law=load_law(settings.law_path),
+        law=law,
         jurisdiction=settings.jurisdiction,
         clock=clock,
         ids=ids,
@@ -71,17 +77,23 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
         settings=settings,
         readiness=database.check,
+        applies=versions,
     )
     consumer = Consumer(
         database,
         bus,
         member=settings.member,
-        handlers={NOTICES: on_events(follow_notices), TRAIL: on_events(CoveredByTrail(outbox))},
+        handlers={
+            NOTICES: on_events(Notices(Following(PostgresFollowUps()))),
+            TRAIL: on_events(CoveredByTrail(outbox)),
+        },
+        rest_seconds=0.05,
     )
     loops = (
         Loop("consumer", consumer.run),
         Loop("writer", writer.run),
         Loop("forget", forget),
+        Loop("policies", policies.run),
         Loop("relay", Relay(database, outbox, bus, clock).run),
     )
     return Service(NAME, app, settings.host, settings.port, loops, database.close)

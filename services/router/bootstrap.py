@@ -12,19 +12,24 @@ from kernel.identity import ClientRegistry
 from kernel.inbox import Consumer, on_events
 from kernel.keyset import Keyset
 from kernel.outbox import Outbox
+from kernel.policy import AppliedPolicies
 from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import load_law
 from services.router.adapters.endpoints import Endpoints
+from services.router.adapters.records import RecordStore
 from services.router.adapters.store import RouterStore
 from services.router.api.notices import notices_router
+from services.router.api.obligations import obligations_router
 from services.router.application.acknowledging import Acknowledging
 from services.router.application.deciding import Deciding
+from services.router.application.reading import Reading
 from services.router.consumers.encounters import Encounters
 from services.router.courier.addresses import Addresses, Resolver, system_resolver
 from services.router.courier.engine import Courier, Policy
+from services.router.courier.presence import Presence
 from services.router.courier.store import CourierStore
 from services.router.courier.transport import PyreqwestTransport
 from services.router.domain.backoff import Backoff
@@ -50,6 +55,8 @@ async def build(
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
+    versions = {"law": law.version, "policy": law.policy_version}
+    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
     store = RouterStore()
     transport = PyreqwestTransport(
         Addresses(resolver), monotonic=time.monotonic, deadline=settings.router_deadline_seconds
@@ -71,6 +78,7 @@ async def build(
     )
     deciding = Deciding(law=law, store=store, keys=keys, outbox=outbox, departures=courier, clock=clock, ids=ids)
     acknowledging = Acknowledging(store=store, keys=keys, outbox=outbox, clock=clock, ids=ids)
+    reading = Reading(store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
     consumer = Consumer(
         database,
         bus,
@@ -87,18 +95,21 @@ async def build(
         app=create_app(
             service=NAME,
             title="firstnotice router",
-            routers=[notices_router(database, acknowledging)],
+            routers=[notices_router(database, acknowledging), obligations_router(database, reading)],
             registry=registry,
             settings=settings,
             readiness=database.check,
+            applies=versions,
         ),
         host=settings.host,
         port=settings.port,
         loops=[
             Loop("consumer", consumer.run),
             Loop("review_timer", ReviewTimer(database, deciding, store, clock).run),
+            Loop("policies", policies.run),
             Loop("courier", courier.run),
-            Loop("relay", Relay(database, outbox, bus, clock).run),
+            Loop("presence", Presence(database, worker=courier.worker, wake=courier.wake).run),
+            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.02).run),
         ],
         close=close,
     )

@@ -166,25 +166,19 @@ async def test_an_event_published_twice_takes_effect_once(new_bus: BusFactory, s
 
 
 async def test_offsets_live_in_the_database_and_a_stale_owner_is_fenced(new_bus: BusFactory, service: Service) -> None:
-    """While the first worker is in its handler, another one advances the offset: nothing of the first may stay."""
-    bus = new_bus()
-    entered = asyncio.Event()
-    proceed = asyncio.Event()
+    """Between its fetch and its commit, another worker advances the offset: nothing of the stale one may take place."""
+    stale = service.consumer(new_bus())
 
-    async def slow(tx: Transaction, events: Sequence[Event]) -> None:
-        if not entered.is_set():
-            await tx.driver.execute("INSERT INTO effect (key, note) VALUES ($1, 'stale')", events[0].key)
-            entered.set()
-            await proceed.wait()
+    async def waiting() -> int:
+        (count,) = (await rows(service.database, "SELECT count(*) FROM pg_locks WHERE NOT granted"))[0]
+        return int(str(count))
 
-    event = an_event(uuid4(), note="a")
-    await service.say(event)
-    stale = Consumer(service.database, bus, member="one", handlers={ACCESS: on_events(slow)})
     async with running(service.relay(new_bus()).run, stale.run):
-        await asyncio.wait_for(entered.wait(), 30)
+        await until(stale.assigned, bool)
         async with service.database.transaction() as tx:
             await tx.driver.execute("UPDATE bus_offset SET next = next + 1")
-        proceed.set()
+            await service.say(an_event(uuid4(), note="a"))
+            await until(waiting, lambda count: count > 0)
         await until(lambda: stale.stale_batches, lambda count: count == 1)
     assert await service.notes() == []
 

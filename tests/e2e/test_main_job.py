@@ -23,9 +23,6 @@ from launcher.stack import KAFKA_ADDRESS
 from launcher.verdict import against_sequences
 from tests.support.wait import until
 
-SOON = {"FIRSTNOTICE_ROUTER_LEASE_SECONDS": "10", "FIRSTNOTICE_ROUTER_DEADLINE_SECONDS": "5"}
-"""What a killed router had begun is taken up after these seconds instead of a minute."""
-
 
 @dataclass
 class Installation:
@@ -39,7 +36,7 @@ class Installation:
         command = ["up", "--port", "0", "--data-dir", str(self.home.root), *arguments]
         # A broker that others share holds their events: each installation has its own.
         process = LeashedProcess(
-            [sys.executable, "-m", "launcher", *command], output=self.output, environment={KAFKA_ADDRESS: ""} | SOON
+            [sys.executable, "-m", "launcher", *command], output=self.output, environment={KAFKA_ADDRESS: ""}
         )
         self.runs.append(process)
         return process

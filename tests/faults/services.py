@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -22,10 +23,15 @@ from launcher import catalogue
 def take_out_the_inbox() -> None:
     """Every delivery counts as new."""
 
-    async def all_new(self: Consumer, tx: Any, received: Sequence[Received]) -> list[Received]:
-        return list(received)
+    admit = Consumer._admit
 
-    Consumer._new = all_new  # type: ignore[method-assign]
+    async def all_new(
+        self: Consumer, tx: Any, generation: str, nexts: Any, received: Sequence[Received]
+    ) -> tuple[list[Received], set[UUID]]:
+        _, parked = await admit(self, tx, generation, nexts, received)
+        return list(received), parked
+
+    Consumer._admit = all_new  # type: ignore[method-assign]
 
 
 def mark_before_publishing() -> None:

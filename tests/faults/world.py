@@ -21,6 +21,7 @@ from launcher.client import Signed
 from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.processes import LeashedProcess, free_loopback_ports
 from launcher.programs import PROGRAMS
+from launcher.stack import ON_THE_WAY
 
 AGENCY = "MO0390100"
 BY_ITSELF = -signal.SIGKILL
@@ -66,7 +67,7 @@ class Process:
 
 
 class World:
-    """Services and example recipients on given servers. `cluster`: a process per service, on Kafka."""
+    """Services and example recipients on given servers, in the processes that the launcher gives them."""
 
     def __init__(self, directory: Path, dsn: str, *, kafka: str | None, sabotage: str | None = None) -> None:
         self.dsn = dsn
@@ -76,7 +77,8 @@ class World:
         self.ports = dict(zip(names, free_loopback_ports(len(names)), strict=True))
         write_endpoints(self.home, program_bases(self.ports))
         self.processes: dict[str, Process] = {}
-        groups = [[service] for service in catalogue.SERVICES] if kafka else [list(catalogue.SERVICES)]
+        alone = [service for service in catalogue.SERVICES if kafka or service not in ON_THE_WAY]
+        groups = [[service] for service in alone] if kafka else [list(ON_THE_WAY), *([service] for service in alone)]
         for services in groups:
             self._add(
                 "+".join(services),

@@ -1,7 +1,7 @@
 """`GET /v1/encounters/{id}/lineage` and `GET /v1/trail`."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -17,6 +17,7 @@ from kernel.identity import Caller
 from kernel.outbox import Outbox
 from services.audit.application.ports import Trail
 from services.audit.domain.lineage import Step, lineage_of
+from services.audit.domain.timing import Timing, timings_of
 
 Reader = Annotated[Caller, Depends(require("trail:read"))]
 
@@ -39,11 +40,34 @@ class LineageStep(BaseModel):
     data: dict[str, Any]
 
 
+class LateAnswer(BaseModel):
+    """`law`: the legal clock ran out first; `policy`: later than the operator wants."""
+
+    seconds: int
+    against: Literal["law", "policy"]
+
+
+class ObligationTiming(BaseModel):
+    """One duty that a notice fulfils, and how late it was or is by now. Clocks start at discovery."""
+
+    subject_id: UUID
+    obligation_id: UUID
+    duty_id: str
+    outcome: str
+    discovered_at: datetime | None
+    due_at: datetime | None
+    target_at: datetime | None
+    told_at: datetime | None
+    acknowledged_at: datetime | None
+    late_by: LateAnswer | None
+
+
 class LineageAnswer(BaseModel):
     """Report, decisions, notices, attempts, acknowledgements and determinations, causes before effects."""
 
     encounter_id: UUID
     steps: list[LineageStep]
+    obligations: list[ObligationTiming]
     missing_parents: list[UUID]
 
 
@@ -76,6 +100,7 @@ def router(database: Database, outbox: Outbox, trail: Trail, *, clock: Clock, id
         return LineageAnswer(
             encounter_id=encounter_id,
             steps=[LineageStep(index=step.index, depth=depth, **_shown(step)) for step, depth in ordered.steps],
+            obligations=[_timing(one) for one in timings_of(steps, clock())],
             missing_parents=list(ordered.missing_parents),
         )
 
@@ -115,6 +140,22 @@ def _may_read(caller: Caller, steps: list[Step]) -> bool:
     if not steps:
         return False
     return caller.kind in ("auditor", "operator") or steps[0].told.get("agency") in caller.agencies
+
+
+def _timing(timing: Timing) -> ObligationTiming:
+    one, late = timing.obligation, timing.late
+    return ObligationTiming(
+        subject_id=UUID(timing.subject_id),
+        obligation_id=one.obligation_id,
+        duty_id=one.duty_id,
+        outcome=one.outcome,
+        discovered_at=timing.discovered_at,
+        due_at=one.due_at,
+        target_at=one.target_at,
+        told_at=timing.told_at,
+        acknowledged_at=timing.acknowledged_at,
+        late_by=None if late is None else LateAnswer(seconds=int(late.by.total_seconds()), against=late.against),
+    )
 
 
 def _shown(step: Step) -> dict[str, Any]:

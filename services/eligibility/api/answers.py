@@ -1,20 +1,17 @@
 """How a determination is told over HTTP: the same for one that is stored and for one that is not."""
 
-from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rulebook.loader import Law
-
-Presenter = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""From `rulebook.programs.Determination.to_json` to the members of `Answers`."""
+from rulebook.programs import Determination
 
 
 class MissingFact(BaseModel):
     fact: str = Field(description="Id in the law's fact catalogue.")
-    question: str | None = Field(description="What to ask; null when the catalogue no longer holds the fact.")
+    question: str = Field(description="What to ask.")
 
 
 class Reason(BaseModel):
@@ -49,7 +46,7 @@ class Disputed(BaseModel):
 
 class ProgramAnswer(BaseModel):
     program: str
-    name: str | None = None
+    name: str
     outcome: str = Field(description="eligible, potentially_eligible, not_eligible or disputed.")
     supply: str = Field(description="Whether the service is there, apart from the person's own eligibility.")
     reasons: list[Reason]
@@ -79,19 +76,16 @@ class Answers(BaseModel):
     programs: list[ProgramAnswer]
 
 
-def presenter(law: Law) -> Presenter:
-    """Adds to what was determined the words of today's law: names of programs, and the questions to ask."""
+def present(determination: Determination, law: Law) -> dict[str, Any]:
+    """The members of `Answers`, with names of programs and questions to ask in the words of the same release."""
     names = {program.spec.id: program.spec.name for program in law.programs}
-
-    def question(fact: str) -> dict[str, str | None]:
-        spec = law.facts.get(fact)
-        return {"fact": fact, "question": spec.question if spec else None}
-
-    def present(content: Mapping[str, Any]) -> dict[str, Any]:
-        programs = [
-            answer | {"name": names.get(answer["program"]), "missing": [question(fact) for fact in answer["missing"]]}
-            for answer in content["programs"]
-        ]
-        return {**content, "programs": programs}
-
-    return present
+    content = determination.to_json()
+    programs = [
+        answer
+        | {
+            "name": names[answer["program"]],
+            "missing": [{"fact": fact, "question": law.facts[fact].question} for fact in answer["missing"]],
+        }
+        for answer in content["programs"]
+    ]
+    return {**content, "programs": programs}

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from kernel.database import Database
 from kernel.http.gate import require
 from kernel.identity import Caller
-from services.eligibility.api.answers import Answers, Presenter
+from services.eligibility.api.answers import Answers, present
 from services.eligibility.application.reading import OpenedDetermination, Reading
 
 SCOPE = "determinations:read"
@@ -27,7 +27,7 @@ class Determinations(BaseModel):
     subjects: list[SubjectDetermination]
 
 
-def router(database: Database, reading: Reading, present: Presenter) -> APIRouter:
+def router(database: Database, reading: Reading) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["determinations"])
 
     @routes.get("/encounters/{encounter_id}/determinations")
@@ -40,15 +40,15 @@ def router(database: Database, reading: Reading, present: Presenter) -> APIRoute
         """
         async with database.transaction() as tx:
             opened = await reading.of_encounter(tx, encounter_id, caller)
-        return Determinations(encounter_id=encounter_id, subjects=[_told(one, present) for one in opened])
+        return Determinations(encounter_id=encounter_id, subjects=[_told(one) for one in opened])
 
     return routes
 
 
-def _told(opened: OpenedDetermination, present: Presenter) -> SubjectDetermination:
+def _told(opened: OpenedDetermination) -> SubjectDetermination:
     return SubjectDetermination.model_validate(
         {
-            **present(opened.content),
+            **present(opened.determination, opened.law),
             "subject_id": opened.subject_id,
             "determination_id": opened.evaluation.determination_id,
             "made_at": opened.evaluation.made_at,

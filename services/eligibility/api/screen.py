@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from contracts.facts import Screening
 from kernel.http.gate import require
 from kernel.identity import Caller
-from services.eligibility.api.answers import Answers, Presenter
+from services.eligibility.api.answers import Answers, present
 from services.eligibility.application.screening import Screener
 
 SCOPE = "eligibility:screen"
@@ -24,7 +24,7 @@ class ScreeningAnswers(Answers):
     next_question: NextQuestion | None = Field(description="The one question to ask next; null if none may be asked.")
 
 
-def router(screener: Screener, present: Presenter) -> APIRouter:
+def router(screener: Screener) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["screening"])
 
     @routes.post("/screen")
@@ -33,6 +33,6 @@ def router(screener: Screener, present: Presenter) -> APIRouter:
 
         Nothing is stored and no event is published, so that asking costs the person nothing.
         """
-        return ScreeningAnswers.model_validate(present(screener.screen(body).to_json()))
+        return ScreeningAnswers.model_validate(present(screener.screen(body), screener.law))
 
     return routes

@@ -1,6 +1,7 @@
 """Evaluates all programs for a person, and publishes one event when, and only when, there is something new to say."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -25,9 +26,10 @@ from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import counter, current_traceparent, logger, tracing
 from rulebook.loader import Law
-from rulebook.programs import Determination, determine
+from rulebook.programs import record
+from rulebook.records import Recorded
 from services.eligibility.application.ports import Evaluation, Facts, Standing, Store
-from services.eligibility.domain.determinations import determination_id, look_again_on, same_answers
+from services.eligibility.domain.determinations import answers_tag, determination_id, look_again_on
 
 EVALUATIONS = counter("evaluations", "Persons evaluated, by what came of it", ["outcome"])
 """`made`, `changed`, `unchanged`; `erased`: the subject's key is gone; `failed`: looked at again the next day."""
@@ -42,8 +44,6 @@ class _News:
     facts: list[Facts] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     standings: dict[UUID, Standing] = field(default_factory=dict)
-    contents: dict[UUID, dict[str, Any]] = field(default_factory=dict)
-    """Determinations of this transaction in the clear, by id, so that nothing is opened that was just sealed."""
     events: list[Event] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ class Matching:
     def __init__(self, law: Law, store: Store, keys: SubjectKeys, outbox: Outbox, clock: Clock) -> None:
         self._law = law
         self._store = store
-        self._keys = keys
+        self.keys = keys
         self._outbox = outbox
         self._clock = clock
 
@@ -76,7 +76,7 @@ class Matching:
     async def _reported(self, tx: Transaction, reports: Sequence[Facts], events: Mapping[UUID, Event]) -> None:
         known = await self._store.known(tx, [facts.event_id for facts in reports])
         standings = await self._store.standings(tx, {facts.subject_id for facts in reports})
-        keys = await self._open_keys(tx, (facts.sealed.key_id for facts in reports))
+        keys = await self.open_keys(tx, (facts.sealed.key_id for facts in reports))
         news = _News()
         for facts in reports:
             if facts.event_id in known:
@@ -89,13 +89,14 @@ class Matching:
             event = events[facts.event_id]
             before = news.standings.get(facts.subject_id) or standings.get(facts.subject_id)
             kept = self._granted(facts)
-            found = self._determine(kept, event.jurisdiction, key, facts.accepted_at)
-            identity = determination_id(facts.event_id, self._law.version)
+            found = self._evaluate(kept, event.jurisdiction, key, facts.accepted_at)
+            identity = determination_id(facts.event_id, self._law.digest)
             news.facts.append(kept)
             with tracing(event.traceparent):
-                self._conclude(
+                outcome = self._conclude(
                     news, kept, found, before, key, identity, facts.accepted_at, _Origin.of(event), caused_by=event.id
                 )
+            EVALUATIONS.labels(outcome).inc()
             # One person at a time: in the embedded mode a first notice may be waiting for this thread.
             await asyncio.sleep(0)
         await self._write(tx, news)
@@ -108,50 +109,61 @@ class Matching:
         now = self._clock()
         today = {code: self._law.local_date(code, now) for code in self._law.jurisdictions}
         standings = await self._store.due(tx, today, limit)
-        keys = await self._open_keys(tx, (one.facts.sealed.key_id for one in standings))
-        news = _News()
-        days: dict[UUID, date | None] = {}
-        for standing in standings:
-            day = today[standing.jurisdiction]
-            key = keys.get(standing.facts.sealed.key_id)
-            if key is None:
-                EVALUATIONS.labels("erased").inc()
-                days[standing.subject_id] = None
-                continue
-            try:
-                days[standing.subject_id] = self._again(news, standing, key, now, day)
-            except Exception as error:  # noqa: BLE001 - said aloud and counted; one person must not stop the others'
-                EVALUATIONS.labels("failed").inc()
-                log.error("a person could not be evaluated again", subject_id=standing.subject_id, error=error)
-                days[standing.subject_id] = day + timedelta(days=1)
-            await asyncio.sleep(0)
-        await self._store.look_again(tx, {who: on for who, on in days.items() if who not in news.standings})
-        await self._write(tx, news)
+        await self.again(tx, standings, now)
         return len(standings)
 
-    def _again(self, news: _News, standing: Standing, key: DataKey, now: datetime, day: date) -> date | None:
-        found = self._determine(standing.facts, standing.jurisdiction, key, now)
-        if same_answers(self._content(news, standing.latest, key), found.to_json()):
-            EVALUATIONS.labels("unchanged").inc()
-        else:
-            identity = determination_id(standing.facts.event_id, self._law.version, day)
-            with tracing(standing.traceparent):
-                self._conclude(
-                    news,
-                    standing.facts,
-                    found,
-                    standing,
-                    key,
-                    identity,
-                    now,
-                    _Origin.of(standing),
-                    caused_by=standing.published_id,
-                )
-        return look_again_on(found.next_change_on, day)
+    async def again(self, tx: Transaction, standings: Sequence[Standing], now: datetime) -> Counter[str]:
+        """Evaluates subjects again whose rows are locked; only changes are stored and published.
 
-    def _determine(self, facts: Facts, jurisdiction: str, key: DataKey, as_of: datetime) -> Determination:
-        opened = unseal(key, facts.event_id, facts.sealed.groups, self._keys.granted)
-        return determine(
+        Counts what came of it, by the outcomes of `EVALUATIONS`. A person whose facts do not open stops nobody else's.
+        """
+        keys = await self.open_keys(tx, (one.facts.sealed.key_id for one in standings))
+        news = _News()
+        days: dict[UUID, date | None] = {}
+        found: Counter[str] = Counter()
+        for standing in standings:
+            day = self._law.local_date(standing.jurisdiction, now)
+            key = keys.get(standing.facts.sealed.key_id)
+            if key is None:
+                outcome, days[standing.subject_id] = "erased", None
+            else:
+                try:
+                    outcome, days[standing.subject_id] = self._again(news, standing, key, now, day)
+                except Exception as error:  # noqa: BLE001 - said aloud and counted; one person must not stop the others'
+                    log.error("a person could not be evaluated again", subject_id=standing.subject_id, error=error)
+                    outcome, days[standing.subject_id] = "failed", day + timedelta(days=1)
+            found[outcome] += 1
+            await asyncio.sleep(0)
+        for outcome, count in found.items():
+            EVALUATIONS.labels(outcome).inc(count)
+        await self._store.look_again(tx, {who: on for who, on in days.items() if who not in news.standings})
+        await self._write(tx, news)
+        return found
+
+    def _again(
+        self, news: _News, standing: Standing, key: DataKey, now: datetime, day: date
+    ) -> tuple[str, date | None]:
+        found = self._evaluate(standing.facts, standing.jurisdiction, key, now)
+        if answers_tag(key.secret, found.answers()) == standing.answers:
+            return "unchanged", look_again_on(found.next_change_on, day)
+        identity = determination_id(standing.facts.event_id, self._law.digest, day)
+        with tracing(standing.traceparent):
+            self._conclude(
+                news,
+                standing.facts,
+                found,
+                standing,
+                key,
+                identity,
+                now,
+                _Origin.of(standing),
+                caused_by=standing.published_id,
+            )
+        return "changed", look_again_on(found.next_change_on, day)
+
+    def _evaluate(self, facts: Facts, jurisdiction: str, key: DataKey, as_of: datetime) -> Recorded:
+        opened = unseal(key, facts.event_id, facts.sealed.groups, self.keys.granted)
+        return record(
             SubjectFacts.from_groups(opened),
             self._law,
             jurisdiction=jurisdiction,
@@ -163,7 +175,7 @@ class Matching:
         self,
         news: _News,
         facts: Facts,
-        found: Determination,
+        found: Recorded,
         before: Standing | None,
         key: DataKey,
         identity: UUID,
@@ -171,13 +183,13 @@ class Matching:
         origin: "_Origin",
         *,
         caused_by: UUID,
-    ) -> None:
-        """Adds one evaluation to the news, with an event if it is the first or changes an answer."""
-        content = found.to_json()
-        changed = before is not None and not same_answers(self._content(news, before.latest, key), content)
+    ) -> str:
+        """Adds one evaluation to the news, with an event if it is the first or changes an answer; says which."""
+        answers = answers_tag(key.secret, found.answers())
+        changed = before is not None and before.answers != answers
         published = before is None or changed
         # The event has the determination's own id, so one seal serves the row and the event.
-        sealed = seal(key, identity, {FieldGroup.DETERMINATION: content})
+        sealed = seal(key, identity, {FieldGroup.DETERMINATION: content_of(found, facts)})
         evaluation = Evaluation(
             determination_id=identity,
             subject_id=facts.subject_id,
@@ -190,7 +202,6 @@ class Matching:
             published=published,
             replaces=before.published_id if before else None,
         )
-        news.contents[identity] = content
         news.evaluations.append(evaluation)
         news.standings[facts.subject_id] = Standing(
             subject_id=facts.subject_id,
@@ -200,13 +211,15 @@ class Matching:
             correlation_id=origin.correlation_id,
             traceparent=current_traceparent(),
             facts=facts,
-            latest=evaluation,
+            latest_id=identity,
+            answers=answers,
+            law_digest=found.law_digest,
             published_id=identity if before is None or changed else before.published_id,
             look_again_on=look_again_on(found.next_change_on, found.as_of),
         )
         if published:
             news.events.append(self._event(evaluation, facts, origin, len(found.programs), caused_by))
-        EVALUATIONS.labels("made" if before is None else "changed" if changed else "unchanged").inc()
+        return "made" if before is None else "changed" if changed else "unchanged"
 
     def _event(self, evaluation: Evaluation, facts: Facts, origin: "_Origin", programs: int, caused_by: UUID) -> Event:
         # `next_change_on` is in the sealed part only: in the open it would tell a birthday.
@@ -242,29 +255,27 @@ class Matching:
             sealed=evaluation.sealed.groups,
         )
 
-    def _content(self, news: _News, evaluation: Evaluation, key: DataKey) -> dict[str, Any]:
-        made_now = news.contents.get(evaluation.determination_id)
-        if made_now is not None:
-            return made_now
-        opened = unseal(key, evaluation.determination_id, evaluation.sealed.groups, (FieldGroup.DETERMINATION,))
-        content: dict[str, Any] = opened[FieldGroup.DETERMINATION]
-        return content
-
     def _granted(self, facts: Facts) -> Facts:
         """Without the groups that we may not open: names and narratives never come into this schema."""
-        groups = {name: part for name, part in facts.sealed.groups.items() if name in self._keys.granted}
+        groups = {name: part for name, part in facts.sealed.groups.items() if name in self.keys.granted}
         return replace(facts, sealed=Sealed(facts.sealed.key_id, facts.sealed.commitment, groups))
 
-    async def _open_keys(self, tx: Transaction, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
-        if not self._keys.granted and not await self._keys.load_grants(tx):
+    async def open_keys(self, tx: Transaction, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
+        """Those that were not erased, once it is known what this service may open. Raises Unavailable."""
+        if not self.keys.granted and not await self.keys.load_grants(tx):
             # Without grants every fact would look unknown: waiting is right, answering is not.
             raise Unavailable("keys.service_grant gives this service no field group; run `firstnotice migrate`")
-        return await self._keys.by_id(tx, set(key_ids))
+        return await self.keys.by_id(tx, set(key_ids))
 
     async def _write(self, tx: Transaction, news: _News) -> None:
         if news.evaluations:
             await self._store.keep(tx, news.facts, news.evaluations, list(news.standings.values()))
             await self._outbox.append(tx, news.events)
+
+
+def content_of(found: Recorded, facts: Facts) -> dict[str, Any]:
+    """What is sealed as a determination: the record, with the commitment to the facts that it was made from."""
+    return found.content() | {"facts_commitment": facts.sealed.commitment.hex()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where one subject stands: the latest facts and the latest evaluation of them."""
+    """Where one subject stands: the latest facts, and what the latest evaluation of them gave."""
 
     subject_id: UUID
     encounter_id: UUID
@@ -52,7 +52,12 @@ class Standing:
     correlation_id: UUID
     traceparent: str | None
     facts: Facts
-    latest: Evaluation
+    latest_id: UUID
+    """The latest determination, published or not."""
+    answers: bytes
+    """The tag of the latest answers: see `domain.determinations.answers_tag`."""
+    law_digest: str
+    """The release under which the latest evaluation was made."""
     published_id: UUID
     """The latest determination that was published."""
     look_again_on: date | None
@@ -65,14 +70,22 @@ class Store(Protocol):
     async def known(self, tx: Transaction, event_ids: Collection[UUID]) -> set[UUID]:
         """Encounter events whose facts have been evaluated already."""
 
-    async def standings(self, tx: Transaction, subject_ids: Collection[UUID]) -> dict[UUID, Standing]:
-        """The subjects that we know of, by id; their rows are locked until the end of the transaction."""
+    async def standings(
+        self, tx: Transaction, subject_ids: Collection[UUID], *, retracted: bool = True
+    ) -> dict[UUID, Standing]:
+        """The subjects that we know of, by id; their rows are locked until the end of the transaction.
+
+        Those of retracted encounters too, unless `retracted` is false.
+        """
 
     async def due(self, tx: Transaction, today: Mapping[str, date], limit: int) -> list[Standing]:
         """Subjects to look at again, by each jurisdiction's own day; locked, and left out when another has locked."""
 
-    async def of_encounter(self, tx: Transaction, encounter_id: UUID) -> list[Standing]:
-        """The subjects of an encounter, in a fixed order; not locked."""
+    async def of_encounter(self, tx: Transaction, encounter_id: UUID) -> list[tuple[Standing, Evaluation]]:
+        """The subjects of an encounter with their latest evaluations, in a fixed order; not locked."""
+
+    async def evaluated(self, tx: Transaction, determination_id: UUID) -> tuple[Evaluation, Facts, str] | None:
+        """One evaluation, the facts that it was made from, and the jurisdiction; None if it is not there."""
 
     async def keep(
         self, tx: Transaction, facts: Sequence[Facts], evaluations: Sequence[Evaluation], standings: Sequence[Standing]

@@ -1,8 +1,6 @@
 """What was determined for the persons of an encounter, for those who may know, and with a trace that they read it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from contracts.envelope import Event
@@ -17,25 +15,38 @@ from kernel.sealing import unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import current_traceparent
 from rulebook.loader import Law
+from rulebook.programs import Determination, recall
 from services.eligibility.application.ports import Evaluation, Store
+from services.eligibility.application.releases import Releases
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedDetermination:
-    """The latest evaluation of one subject, in the clear."""
+    """The latest evaluation of one subject, in the clear and in the words of the release that it was made under."""
 
     subject_id: UUID
     evaluation: Evaluation
-    content: Mapping[str, Any]
+    determination: Determination
+    law: Law
 
 
 class Reading:
     """The use case of reading. Never commits."""
 
     def __init__(
-        self, law: Law, store: Store, keys: SubjectKeys, outbox: Outbox, clock: Clock, ids: Ids, *, reader_role: str
+        self,
+        law: Law,
+        releases: Releases,
+        store: Store,
+        keys: SubjectKeys,
+        outbox: Outbox,
+        clock: Clock,
+        ids: Ids,
+        *,
+        reader_role: str,
     ) -> None:
         self._law = law
+        self._releases = releases
         self._store = store
         self._keys = keys
         self._outbox = outbox
@@ -44,19 +55,24 @@ class Reading:
         self._reader_role = reader_role
 
     async def of_encounter(self, tx: Transaction, encounter_id: UUID, caller: Caller) -> list[OpenedDetermination]:
-        """One per subject that was not erased. Raises NotFound, also for a caller who may not know."""
-        standings = await self._store.of_encounter(tx, encounter_id)
+        """One per subject that was not erased. Raises NotFound, also for a caller who may not know.
+
+        Raises LawError if the release of a determination is not archived.
+        """
+        found = await self._store.of_encounter(tx, encounter_id)
+        standings = [standing for standing, _ in found]
         if not standings or not all(self._may_read(caller, standing.jurisdiction) for standing in standings):
             raise NotFound("No determinations of an encounter with this id.")
         # Straight from the table: a read must not lag behind an erasure.
         keys = await self._keys.of_subjects(tx, [standing.subject_id for standing in standings])
         opened = []
-        for standing in standings:
+        for standing, latest in found:
             key = keys.get(standing.subject_id)
             if key is not None:
-                latest = standing.latest
                 groups = unseal(key, latest.determination_id, latest.sealed.groups, (FieldGroup.DETERMINATION,))
-                opened.append(OpenedDetermination(standing.subject_id, latest, groups[FieldGroup.DETERMINATION]))
+                law = await self._releases.of(latest.law_version, latest.law_digest)
+                told = recall(groups[FieldGroup.DETERMINATION], law)
+                opened.append(OpenedDetermination(standing.subject_id, latest, told, law))
         event_id = self._ids()
         await self._outbox.append(
             tx,

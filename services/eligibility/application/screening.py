@@ -23,7 +23,7 @@ class Screener:
     def __init__(self, law: Law, clock: Clock, *, jurisdiction: str) -> None:
         """`jurisdiction` applies where a screening names none. Raises LawError if the law does not hold it."""
         law.applies_in(jurisdiction)
-        self._law = law
+        self.law = law
         self._clock = clock
         self._jurisdiction = jurisdiction
 
@@ -37,12 +37,12 @@ class Screener:
         jurisdiction = asked.jurisdiction or self._jurisdiction
         # A clock that runs ahead must not make the encounter a thing of tomorrow.
         at = min(asked.encounter_at, now)
-        return determine(facts, self._law, jurisdiction=jurisdiction, encounter_at=at, as_of=now)
+        return determine(facts, self.law, jurisdiction=jurisdiction, encounter_at=at, as_of=now)
 
     def _problems(self, asked: Screening, facts: SubjectFacts, now: datetime) -> Iterator[FieldError]:
         latest = now + CLOCK_SKEW
-        if asked.jurisdiction is not None and asked.jurisdiction not in self._law.jurisdictions:
-            known = ", ".join(sorted(self._law.jurisdictions))
+        if asked.jurisdiction is not None and asked.jurisdiction not in self.law.jurisdictions:
+            known = ", ".join(sorted(self.law.jurisdictions))
             yield FieldError("/jurisdiction", f"write one that the law holds: {known}")
         if asked.encounter_at > latest:
             yield FieldError("/encounter_at", _IN_THE_FUTURE)
@@ -57,6 +57,6 @@ class Screener:
             for number, screening in enumerate(facts.circumstances.screening):
                 if screening.administered_at is not None and screening.administered_at > latest:
                     yield FieldError(f"/subject/circumstances/screening/{number}/administered_at", _IN_THE_FUTURE)
-        for field, detail in fact_problems(facts, self._law):
+        for field, detail in fact_problems(facts, self.law):
             group, _, fact = field.partition(".facts.")
             yield FieldError(f"/subject/{group}/facts/{fact.replace('/', '~1')}", detail)

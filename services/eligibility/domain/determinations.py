@@ -1,32 +1,30 @@
 """When two evaluations of a person give the same answers, what names an evaluation, and when to look again."""
 
-from collections.abc import Mapping
+import hmac
 from datetime import date, timedelta
-from typing import Any
 from uuid import UUID, uuid5
 
-Content = Mapping[str, Any]
-"""A determination as plain JSON values (`rulebook.programs.Determination.to_json`). All of it is about the person."""
-
-_ANSWER = ("outcome", "supply", "missing", "services", "documents", "next_step")
-"""What somebody can act upon. Reasons, citations and versions explain an answer, and are not the answer."""
+TAG_BYTES = 16
+_TAG = b"firstnotice.answers.v1"
 
 
-def same_answers(before: Content, after: Content) -> bool:
-    """Whether a person, and whoever helps them, would do the same after either evaluation."""
-    return _answers(before) == _answers(after)
+def answers_tag(secret: bytes, answers: bytes) -> bytes:
+    """What stands in the clear for a person's answers, so that another evaluation is compared without opening them.
+
+    HMAC-SHA256 (RFC 2104) under the subject's own data key, cut to 16 bytes: without the key it tells nothing, and two
+    persons with the same answers have different tags. `answers` is `rulebook.records.Recorded.answers`: what somebody
+    can act upon. Reasons, citations and versions explain an answer, and are not the answer.
+    """
+    return hmac.digest(secret, _TAG + answers, "sha256")[:TAG_BYTES]
 
 
-def _answers(content: Content) -> dict[str, tuple[Any, ...]]:
-    return {answer["program"]: tuple(answer[part] for part in _ANSWER) for answer in content["programs"]}
-
-
-def determination_id(facts_id: UUID, law_version: str, day: date | None = None) -> UUID:
+def determination_id(facts_id: UUID, law_digest: str, day: date | None = None) -> UUID:
     """The same evaluation has the same id however often it is done.
 
-    `facts_id` is the encounter event that brought the facts; `day` is given when the calendar caused the evaluation.
+    `facts_id` is the encounter event that brought the facts; `day` is given when the calendar or a release of the law
+    caused the evaluation.
     """
-    return uuid5(facts_id, law_version if day is None else f"{law_version}@{day.isoformat()}")
+    return uuid5(facts_id, law_digest if day is None else f"{law_digest}@{day.isoformat()}")
 
 
 def look_again_on(next_change_on: date | None, today: date) -> date | None:

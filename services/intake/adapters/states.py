@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from contracts.envelope import Event
 from contracts.events import RecordRead
 from kernel.database import Transaction
 from kernel.outbox import Outbox
-from services.intake.application.states import EncounterState, NoticeState, ObligationState, SubjectState
+from rulebook.lateness import lateness
+from services.intake.application.states import EncounterState, Late, NoticeState, ObligationState, SubjectState
 
 
 class PostgresStates:
@@ -18,7 +20,9 @@ class PostgresStates:
         self._outbox = outbox
         self._jurisdiction = jurisdiction
 
-    async def of_encounter(self, tx: Transaction, encounter_id: UUID, agencies: Sequence[str]) -> EncounterState | None:
+    async def of_encounter(
+        self, tx: Transaction, encounter_id: UUID, agencies: Sequence[str], now: datetime
+    ) -> EncounterState | None:
         encounter = await tx.driver.fetchrow(
             "SELECT agency, record_version, accepted_at FROM encounter WHERE id = $1 AND agency = ANY($2::text[])",
             encounter_id,
@@ -41,7 +45,8 @@ class PostgresStates:
             "SELECT id AS obligation_id, * FROM obligation_view WHERE encounter_id = $1 ORDER BY duty_id, id",
             encounter_id,
         ):
-            state = ObligationState.model_validate({**row, "notices": notices.get(row["obligation_id"], [])})
+            own = notices.get(row["obligation_id"], [])
+            state = ObligationState.model_validate({**row, "notices": own, "late_by": _late(row, own, now)})
             obligations.setdefault(row["subject_id"], []).append(state)
         subjects = await tx.driver.fetch(
             "SELECT id, number FROM subject WHERE encounter_id = $1 ORDER BY number", encounter_id
@@ -75,3 +80,15 @@ class PostgresStates:
             traceparent=trace,
         )
         await self._outbox.append(tx, [event])
+
+
+def _late(row: Any, notices: Sequence[NoticeState], now: datetime) -> Late | None:
+    if row["outcome"] != "due":
+        return None
+    confirmed = (
+        one.confirmed_at
+        for one in notices
+        if one.confirmed_at is not None and one.kind != "withdrawal" and one.recipient_id == row["recipient_id"]
+    )
+    late = lateness(row["due_at"], row["target_at"], min(confirmed, default=None), now)
+    return None if late is None else Late(seconds=int(late.by.total_seconds()), against=late.against)

@@ -7,13 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from contracts.envelope import Event
-from contracts.events import EncounterAmended, EncounterReported
+from contracts.events import EncounterAmended, EncounterReported, TaskCompleted
+from contracts.facts import FieldGroup
 from kernel.database import Transaction
+from kernel.errors import SubjectErased
 from kernel.outbox import Outbox
 from kernel.sealing import Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from services.intake.application.accept import Request
 from services.intake.application.intake import Answer, Answered, EncounterWrite, SubjectWrite
+from services.intake.application.tasks import TaskWrite
 from services.intake.domain.record import EncounterRecord, SubjectRecord
 
 
@@ -83,6 +86,41 @@ class PostgresStore:
         await _update_subjects(tx, [row for row in rows if row[1].changed is not None])
         await _insert_requests(tx, [(*write.answered, write.accepted_at) for write in writes])
         await self._outbox.append(tx, events)
+
+    async def completed(self, tx: Transaction, name: bytes) -> bytes | None:
+        content: bytes | None = await tx.driver.fetchval("SELECT content FROM task WHERE name = $1", name)
+        return content
+
+    async def complete(self, tx: Transaction, task: TaskWrite) -> None:
+        key = (await self._keys.of_subjects(tx, [task.subject_id])).get(task.subject_id)
+        if key is None:
+            raise SubjectErased("the subject of this task was erased")
+        sealed = seal(key, task.event_id, {FieldGroup.ACKNOWLEDGEMENT: task.said})
+        await tx.driver.execute(
+            "INSERT INTO task (name, content, subject_id, completed_at) VALUES ($1, $2, $3, $4)",
+            task.name,
+            task.content,
+            task.subject_id,
+            task.completed_at,
+        )
+        event = Event(
+            id=task.event_id,
+            time=task.at,
+            source=self._outbox.source,
+            data=TaskCompleted(completed_at=task.completed_at),
+            key=task.encounter_id,
+            jurisdiction=task.jurisdiction,
+            correlation_id=task.correlation_id,
+            causation_id=task.causation_id,
+            encounter_id=task.encounter_id,
+            subject_id=task.subject_id,
+            agency=task.agency,
+            traceparent=task.traceparent,
+            key_id=sealed.key_id,
+            commitment=sealed.commitment,
+            sealed=sealed.groups,
+        )
+        await self._outbox.append(tx, [event])
 
     async def remember(self, tx: Transaction, request: Request, answer: Answer, at: datetime) -> None:
         await _insert_requests(tx, [(request, answer, at)])

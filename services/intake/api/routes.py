@@ -20,6 +20,7 @@ from services.intake.application.amend import Amendment
 from services.intake.application.batcher import Batcher
 from services.intake.application.intake import Answer, Intake, Known
 from services.intake.application.states import EncounterState, States
+from services.intake.application.tasks import Task
 from services.intake.edge import Edge
 
 IdempotencyKey = Annotated[
@@ -47,6 +48,15 @@ class Accepted(BaseModel):
     accepted_at: datetime
     record_version: int
     subjects: list[AcceptedSubject]
+
+
+class CompletedTask(BaseModel):
+    """What was noted. Which duty it was is not repeated."""
+
+    encounter_id: UUID
+    subject_number: int
+    subject_id: UUID
+    completed_at: datetime
 
 
 def router(
@@ -88,9 +98,23 @@ def router(
         )
         return _accepted(answer)
 
+    @routes.post("/{encounter_id}/tasks", status_code=202, response_model=CompletedTask)
+    async def complete(
+        encounter_id: UUID, task: Task, caller: Writer, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        """A person did what a duty asks: the oral hotline report, the written statement. The same again is one."""
+        trace = current_traceparent()
+        answer = await edge.commit(
+            lambda tx: intake.complete(tx, caller, encounter_id, task, key=idempotency_key, traceparent=trace)
+        )
+        return _accepted(answer)
+
     @routes.get("/{encounter_id}")
     async def read(encounter_id: UUID, caller: Reader) -> EncounterState:
-        """Who has to be told of an encounter, and how far that is. Says nothing about persons."""
+        """Who has to be told of an encounter, and how far that is. Says nothing about persons.
+
+        Tasks and reasons tell about persons: the router's `GET /v1/encounters/{encounter_id}/obligations` has them.
+        """
         async with database.transaction() as tx:
             return await states.read(tx, views, caller, encounter_id, clock=clock, ids=ids, trace=current_traceparent())
 

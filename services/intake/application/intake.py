@@ -3,7 +3,7 @@ keys, tables and events together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -12,12 +12,13 @@ import orjson
 from contracts.facts import EncounterReport
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
-from kernel.errors import NotFound
+from kernel.errors import Conflict, NotFound
 from kernel.identity import Caller
 from rulebook.loader import Law
-from services.intake.application import accept, amend
+from services.intake.application import accept, amend, tasks
 from services.intake.application.accept import BlindIndex, Report, Request
 from services.intake.application.amend import Amendment
+from services.intake.application.tasks import Task, TaskWrite
 from services.intake.domain.record import Change, EncounterRecord, Groups
 
 
@@ -99,6 +100,12 @@ class Store(Protocol):
 
     async def write(self, tx: Transaction, writes: Sequence[EncounterWrite]) -> None:
         """States, sealed facts, requests and events, all in this transaction."""
+
+    async def completed(self, tx: Transaction, name: bytes) -> bytes | None:
+        """The content of a task that was completed before."""
+
+    async def complete(self, tx: Transaction, task: TaskWrite) -> None:
+        """The task and its event. Raises SubjectErased."""
 
     async def remember(self, tx: Transaction, request: Request, answer: Answer, at: datetime) -> None:
         """A request that changed nothing, so that its key is not used for another one."""
@@ -199,6 +206,70 @@ class Intake:
         opened = await self._store.opened(tx, record)
         change = amend.decide(opened, amendment, self._clock(), self._law, self._blind)
         return await self._apply(tx, opened, change, request, None)
+
+    async def complete(
+        self,
+        tx: Transaction,
+        caller: Caller,
+        encounter_id: UUID,
+        task: Task,
+        *,
+        key: str | None,
+        traceparent: str | None,
+    ) -> Answer:
+        """Somebody did a task; the same again is answered as before.
+
+        Raises NotFound for an unknown encounter or another agency's, Invalid, Conflict when it was completed otherwise,
+        SubjectErased.
+        """
+        content = tasks.content_of(self._blind, encounter_id, task)
+        request = accept.identify(
+            self._blind,
+            client_id=caller.client_id,
+            token_id=caller.token_id,
+            key=key,
+            content=content,
+            traceparent=traceparent,
+        )
+        record = await self._store.by_id(tx, encounter_id)
+        if record is None or record.agency not in caller.agencies:
+            raise NotFound("There is no such encounter for this client.")
+        before = _answered(await self._store.answered(tx, [request]), request)
+        if before is not None:
+            return before
+        now = self._clock()
+        numbers = {one.number for one in record.subjects}
+        errors = list(tasks.task_problems(task, numbers, now, self._law, self._jurisdiction))
+        subject = record.subject(task.subject_number)
+        if errors or subject is None:
+            raise accept.invalid(errors)
+        name = tasks.name_of(self._blind, subject.id, task.duty_id)
+        earlier = await self._store.completed(tx, name)
+        if earlier is not None and earlier != content:
+            raise Conflict("This task was completed before, at another time or with another reference.")
+        if earlier is None:
+            await self._store.complete(
+                tx,
+                TaskWrite(
+                    event_id=self._ids(),
+                    encounter_id=record.id,
+                    agency=record.agency,
+                    jurisdiction=record.jurisdiction,
+                    correlation_id=record.correlation_id,
+                    subject_id=subject.id,
+                    causation_id=subject.event_id,
+                    name=name,
+                    content=content,
+                    completed_at=task.completed_at.astimezone(UTC),
+                    said={"duty_id": task.duty_id, "reference": task.reference},
+                    at=now,
+                    traceparent=traceparent,
+                ),
+            )
+        body = {"encounter_id": str(record.id), "subject_number": subject.number, "subject_id": str(subject.id)}
+        answer = Answer(record.id, orjson.dumps(body | {"completed_at": task.completed_at.astimezone(UTC)}))
+        await self._store.remember(tx, request, answer, now)
+        return answer
 
     def _first(self, report: Report) -> EncounterWrite:
         encounter_id, now = self._ids(), self._clock()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -28,7 +28,16 @@ class NoticeState(BaseModel):
     replaced_by: UUID | None
 
 
+class Late(BaseModel):
+    """Counted from discovery, however late the report came."""
+
+    seconds: int
+    against: Literal["law", "policy"]
+
+
 class ObligationState(BaseModel):
+    """A duty that a notice fulfils."""
+
     obligation_id: UUID
     duty_id: str
     outcome: str
@@ -39,6 +48,11 @@ class ObligationState(BaseModel):
     owner: str | None
     clock: str
     due_at: datetime | None
+    """End of the legal clock; none if the law gives no number."""
+    target_at: datetime | None
+    """When the operator's policy wants it done."""
+    late_by: Late | None
+    """Of a duty that is due, until its recipient's system confirmed the notice."""
     review_at: datetime | None
     decided_at: datetime
     escalation: int
@@ -65,7 +79,9 @@ class EncounterState(BaseModel):
 class States(Protocol):
     """The read model."""
 
-    async def of_encounter(self, tx: Transaction, encounter_id: UUID, agencies: Sequence[str]) -> EncounterState | None:
+    async def of_encounter(
+        self, tx: Transaction, encounter_id: UUID, agencies: Sequence[str], now: datetime
+    ) -> EncounterState | None:
         """None for an encounter that is unknown or of another agency."""
 
     async def note_reading(
@@ -78,8 +94,9 @@ async def read(
     tx: Transaction, states: States, caller: Caller, encounter_id: UUID, *, clock: Clock, ids: Ids, trace: str | None
 ) -> EncounterState:
     """Raises NotFound, also for another agency's encounter: strangers learn nothing of what exists."""
-    state = await states.of_encounter(tx, encounter_id, sorted(caller.agencies))
+    now = clock()
+    state = await states.of_encounter(tx, encounter_id, sorted(caller.agencies), now)
     if state is None:
         raise NotFound("There is no such encounter for this client.")
-    await states.note_reading(tx, state, reader=caller.client_id, at=clock(), event_id=ids(), trace=trace)
+    await states.note_reading(tx, state, reader=caller.client_id, at=now, event_id=ids(), trace=trace)
     return state

@@ -2,12 +2,21 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from kernel.sealing import Sealed
-from services.router.application.ports import Acknowledged, Snapshot
+from services.router.application.ports import Acknowledged, Round, Snapshot
 from services.router.domain.obligations import Obligation, Stage, Standing
 from services.router.domain.origin import Origin
 from services.router.domain.priorities import PRIORITIES
+
+
+def grouped(rows: Sequence[Any], name: str) -> dict[UUID, list[Any]]:
+    """Rows by one of their columns, in order."""
+    found: dict[UUID, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row[name], []).append(row)
+    return found
 
 
 def snapshot_of(row: Any) -> Snapshot | None:
@@ -16,6 +25,7 @@ def snapshot_of(row: Any) -> Snapshot | None:
         return None
     return Snapshot(
         subject_id=row["subject_id"],
+        subject_number=row["subject_number"],
         encounter_id=row["encounter_id"],
         agency=row["agency"],
         jurisdiction=row["jurisdiction"],
@@ -44,6 +54,7 @@ def obligation_of(row: Any) -> Obligation:
         owner=row["owner"],
         clock=row["clock"],
         due_at=row["due_at"],
+        target_at=row["target_at"],
         review_at=row["review_at"],
         review_expired=row["review_expired"],
         acknowledgement=row["acknowledgement"],
@@ -51,6 +62,17 @@ def obligation_of(row: Any) -> Obligation:
         decided_by=row["decided_by"],
         basis_tag=row["basis_tag"],
         met_at=row["met_at"],
+    )
+
+
+def round_of(row: Any) -> Round:
+    """From `decision`."""
+    return Round(
+        event_id=row["event_id"],
+        sealed=Sealed.decode(row["sealed"]),
+        decided_at=row["decided_at"],
+        law_version=row["law_version"],
+        policy_version=row["policy_version"],
     )
 
 

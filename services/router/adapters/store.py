@@ -1,23 +1,16 @@
 """The router's tables, read and written in batches: one statement per table and batch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from kernel.database import Transaction
-from kernel.sealing import Sealed
-from services.router.adapters.rows import acknowledgements_of, obligation_of, origin_of, snapshot_of, standing_of
-from services.router.application.ports import (
-    Acknowledged,
-    Answerable,
-    Decided,
-    NewNotice,
-    NoticeState,
-    Snapshot,
-    State,
-)
-from services.router.domain.obligations import Retired
+from services.router.adapters.answers import AnswerStore
+from services.router.adapters.rows import grouped, obligation_of, origin_of, round_of, snapshot_of, standing_of
+from services.router.application.ports import Completion, NewNotice, NewRound, Snapshot, State
+from services.router.domain.obligations import Obligation, Retired
 from services.router.domain.origin import Origin
 from services.router.domain.priorities import priority_number
 
@@ -33,6 +26,7 @@ _OBLIGATION_COLUMNS = (
     ("owner", "text"),
     ("clock", "text"),
     ("due_at", "timestamptz"),
+    ("target_at", "timestamptz"),
     ("review_at", "timestamptz"),
     ("review_expired", "boolean"),
     ("acknowledgement", "text"),
@@ -40,12 +34,25 @@ _OBLIGATION_COLUMNS = (
     ("basis_tag", "bytea"),
     ("met_at", "timestamptz"),
     ("citations", "text"),
+)
+_OWN = tuple(name for name, _ in _OBLIGATION_COLUMNS[:-1])
+
+_ROUND_COLUMNS = (
+    ("subject_id", "uuid"),
+    ("number", "integer"),
+    ("event_id", "uuid"),
+    ("decided_at", "timestamptz"),
     ("law_version", "text"),
     ("policy_version", "text"),
-    ("decided_at", "timestamptz"),
-    ("decided_event_id", "uuid"),
+    ("sealed", "bytea"),
 )
-_OWN = tuple(name for name, _ in _OBLIGATION_COLUMNS[:17])
+
+_COMPLETION_COLUMNS = (
+    ("event_id", "uuid"),
+    ("subject_id", "uuid"),
+    ("completed_at", "timestamptz"),
+    ("sealed", "bytea"),
+)
 
 
 def _unnest(columns: Sequence[tuple[str, str]]) -> str:
@@ -60,8 +67,8 @@ def _updates(columns: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{name} = excluded.{name}" for name, _ in columns[1:])
 
 
-def _transposed(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def _transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 _SAVE_OBLIGATIONS = f"""
@@ -69,8 +76,16 @@ _SAVE_OBLIGATIONS = f"""
     ON CONFLICT (obligation_id) DO UPDATE SET {_updates(_OBLIGATION_COLUMNS)}
 """
 
+_SAVE_ROUNDS = f"INSERT INTO decision ({_names(_ROUND_COLUMNS)}) SELECT * FROM {_unnest(_ROUND_COLUMNS)}"
+
+_SAVE_COMPLETIONS = f"""
+    INSERT INTO completion ({_names(_COMPLETION_COLUMNS)}) SELECT * FROM {_unnest(_COMPLETION_COLUMNS)}
+    ON CONFLICT DO NOTHING
+"""
+
 _SNAPSHOT_COLUMNS = (
     ("subject_id", "uuid"),
+    ("subject_number", "integer"),
     ("encounter_id", "uuid"),
     ("agency", "text"),
     ("jurisdiction", "text"),
@@ -82,6 +97,7 @@ _SNAPSHOT_COLUMNS = (
     ("last_event_id", "uuid"),
     ("correlation_id", "uuid"),
     ("traceparent", "text"),
+    ("review_at", "timestamptz"),
 )
 
 _SAVE_SNAPSHOTS = f"""
@@ -125,8 +141,8 @@ _INSERT_DELIVERIES = """
 """
 
 
-class RouterStore:
-    """Implements `application.ports.Store`."""
+class RouterStore(AnswerStore):
+    """Implements `application.ports.Store`, and `Answers` with what it inherits."""
 
     async def lock(self, tx: Transaction, subject_ids: Collection[UUID]) -> dict[UUID, State]:
         ids = sorted(set(subject_ids))
@@ -136,6 +152,9 @@ class RouterStore:
         if not subjects:
             return {}
         known = [row["subject_id"] for row in subjects]
+        decisions = await tx.driver.fetch(
+            "SELECT * FROM decision WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number", known
+        )
         obligations = await tx.driver.fetch("SELECT * FROM obligation WHERE subject_id = ANY($1::uuid[])", known)
         # Locked, so that "certainly never sent" stays true until we commit. Ordered, as every other locker does.
         notices = await tx.driver.fetch(
@@ -147,20 +166,17 @@ class RouterStore:
             """,
             known,
         )
-        by_subject: dict[UUID, list[Any]] = {}
-        for row in obligations:
-            by_subject.setdefault(row["subject_id"], []).append(row)
-        by_obligation: dict[UUID, list[Any]] = {}
-        for row in notices:
-            by_obligation.setdefault(row["obligation_id"], []).append(row)
+        rounds = grouped(decisions, "subject_id")
+        owed = grouped(obligations, "subject_id")
+        told = grouped(notices, "obligation_id")
         return {
             row["subject_id"]: State(
                 snapshot_of(row),
-                {one["duty_id"]: obligation_of(one) for one in by_subject.get(row["subject_id"], [])},
-                {one["obligation_id"]: one["decided_event_id"] for one in by_subject.get(row["subject_id"], [])},
+                tuple(round_of(one) for one in rounds.get(row["subject_id"], ())),
+                {one["duty_id"]: obligation_of(one) for one in owed.get(row["subject_id"], ())},
                 {
-                    one["obligation_id"]: tuple(standing_of(n) for n in by_obligation.get(one["obligation_id"], ()))
-                    for one in by_subject.get(row["subject_id"], [])
+                    one["obligation_id"]: tuple(standing_of(n) for n in told.get(one["obligation_id"], ()))
+                    for one in owed.get(row["subject_id"], ())
                 },
             )
             for row in subjects
@@ -178,11 +194,8 @@ class RouterStore:
     async def due_reviews(self, tx: Transaction, now: datetime, limit: int) -> list[UUID]:
         rows = await tx.driver.fetch(
             """
-            SELECT subject_id FROM subject WHERE subject_id IN (
-                SELECT subject_id FROM obligation
-                WHERE outcome = 'review' AND NOT review_expired AND review_at IS NOT NULL AND review_at <= $1
-                ORDER BY review_at LIMIT $2
-            ) ORDER BY subject_id FOR UPDATE SKIP LOCKED
+            SELECT subject_id FROM subject WHERE review_at <= $1
+            ORDER BY review_at LIMIT $2 FOR UPDATE SKIP LOCKED
             """,
             now,
             limit,
@@ -190,19 +203,15 @@ class RouterStore:
         return [row["subject_id"] for row in rows]
 
     async def next_review_at(self, tx: Transaction) -> datetime | None:
-        at: datetime | None = await tx.driver.fetchval(
-            """
-            SELECT review_at FROM obligation
-            WHERE outcome = 'review' AND NOT review_expired AND review_at IS NOT NULL ORDER BY review_at LIMIT 1
-            """
-        )
+        at: datetime | None = await tx.driver.fetchval("SELECT min(review_at) FROM subject WHERE review_at IS NOT NULL")
         return at
 
-    async def save_snapshots(self, tx: Transaction, snapshots: Sequence[Snapshot]) -> None:
+    async def save_snapshots(self, tx: Transaction, snapshots: Sequence[tuple[Snapshot, datetime | None]]) -> None:
         if snapshots:
             rows = [
                 (
                     one.subject_id,
+                    one.subject_number,
                     one.encounter_id,
                     one.agency,
                     one.jurisdiction,
@@ -214,25 +223,50 @@ class RouterStore:
                     one.event_id,
                     one.correlation_id,
                     one.traceparent,
+                    review_at,
                 )
-                for one in snapshots
+                for one, review_at in snapshots
             ]
-            await tx.driver.execute(_SAVE_SNAPSHOTS, *_transposed(rows, len(_SNAPSHOT_COLUMNS)))
+            await tx.driver.execute(_SAVE_SNAPSHOTS, *_transposed(rows))
 
-    async def save_obligations(self, tx: Transaction, decided: Sequence[Decided]) -> None:
-        if decided:
+    async def save_timers(self, tx: Transaction, timers: Mapping[UUID, datetime | None]) -> None:
+        if timers:
+            await tx.driver.execute(
+                """
+                UPDATE subject SET review_at = news.review_at
+                FROM unnest($1::uuid[], $2::timestamptz[]) AS news(subject_id, review_at)
+                WHERE subject.subject_id = news.subject_id
+                """,
+                list(timers.keys()),
+                list(timers.values()),
+            )
+
+    async def save_rounds(self, tx: Transaction, rounds: Sequence[NewRound]) -> None:
+        if rounds:
             rows = [
                 (
-                    *(getattr(one.obligation, name) for name in _OWN),
-                    "\n".join(one.obligation.citations),
-                    one.law_version,
-                    one.policy_version,
-                    one.decided_at,
-                    one.event_id,
+                    one.subject_id,
+                    one.number,
+                    one.round.event_id,
+                    one.round.decided_at,
+                    one.round.law_version,
+                    one.round.policy_version,
+                    one.round.sealed.encode(),
                 )
-                for one in decided
+                for one in rounds
             ]
-            await tx.driver.execute(_SAVE_OBLIGATIONS, *_transposed(rows, len(_OBLIGATION_COLUMNS)))
+            await tx.driver.execute(_SAVE_ROUNDS, *_transposed(rows))
+
+    async def save_completions(self, tx: Transaction, completions: Sequence[Completion]) -> None:
+        if completions:
+            rows = [(one.event_id, one.subject_id, one.completed_at, one.sealed.encode()) for one in completions]
+            await tx.driver.execute(_SAVE_COMPLETIONS, *_transposed(rows))
+
+    async def save_obligations(self, tx: Transaction, obligations: Sequence[Obligation]) -> None:
+        if obligations:
+            own = attrgetter(*_OWN)
+            rows = [(*own(one), "\n".join(one.citations)) for one in obligations]
+            await tx.driver.execute(_SAVE_OBLIGATIONS, *_transposed(rows))
 
     async def retire(self, tx: Transaction, retired: Sequence[Retired]) -> None:
         if not retired:
@@ -284,7 +318,7 @@ class RouterStore:
             )
             for one in notices
         ]
-        await tx.driver.execute(_INSERT_NOTICES, *_transposed(rows, len(_NOTICE_COLUMNS)))
+        await tx.driver.execute(_INSERT_NOTICES, *_transposed(rows))
         await tx.driver.execute(
             _INSERT_DELIVERIES,
             [one.issue.notice_id for one in notices],
@@ -293,13 +327,6 @@ class RouterStore:
             [one.leased for one in notices],
             worker,
             lease,
-        )
-
-    async def meet(self, tx: Transaction, obligation_ids: Collection[UUID], at: datetime) -> None:
-        await tx.driver.execute(
-            "UPDATE obligation SET met_at = $2 WHERE obligation_id = ANY($1::uuid[]) AND met_at IS NULL",
-            list(obligation_ids),
-            at,
         )
 
     async def forget(self, tx: Transaction, subject_id: UUID) -> list[tuple[UUID, Origin]]:
@@ -311,63 +338,7 @@ class RouterStore:
             """,
             subject_id,
         )
-        await tx.driver.execute("UPDATE subject SET sealed = ''::bytea WHERE subject_id = $1", subject_id)
-        return [(row["notice_id"], origin_of(row)) for row in rows]
-
-    async def answerable(self, tx: Transaction, notice_id: UUID, recipient_id: str) -> Answerable | None:
-        row = await tx.driver.fetchrow(
-            """
-            SELECT notice.*, obligation.acknowledgement, obligation.met_at
-            FROM notice JOIN obligation USING (obligation_id)
-            WHERE notice_id = $1 AND notice.recipient_id = $2 FOR UPDATE OF obligation
-            """,
-            notice_id,
-            recipient_id,
-        )
-        if row is None:
-            return None
-        given = await self._acknowledgements(tx, notice_id)
-        return Answerable(
-            origin=origin_of(row),
-            key_id=row["key_id"],
-            acknowledgement=row["acknowledgement"],
-            live=row["live"] and row["kind"] != "withdrawal",
-            met=row["met_at"] is not None,
-            earlier=tuple(one.status for one in given),
-        )
-
-    async def save_acknowledgement(
-        self, tx: Transaction, *, event_id: UUID, notice_id: UUID, given: Acknowledged, sealed: Sealed | None
-    ) -> None:
         await tx.driver.execute(
-            """
-            INSERT INTO acknowledgement (event_id, notice_id, status, acknowledged_at, key_id, sealed)
-            VALUES ($1, $2, $3, $4, $5, $6)
-            """,
-            event_id,
-            notice_id,
-            given.status,
-            given.at,
-            sealed.key_id if sealed is not None else None,
-            sealed.encode() if sealed is not None else None,
+            "UPDATE subject SET sealed = ''::bytea, review_at = NULL WHERE subject_id = $1", subject_id
         )
-
-    async def notice_state(self, tx: Transaction, notice_id: UUID, recipient_id: str) -> NoticeState | None:
-        row = await tx.driver.fetchrow(
-            """
-            SELECT kind, revision, state, attempts, issued_at, confirmed_at, replaced_by
-            FROM notice JOIN delivery USING (notice_id) WHERE notice_id = $1 AND notice.recipient_id = $2
-            """,
-            notice_id,
-            recipient_id,
-        )
-        if row is None:
-            return None
-        given = await self._acknowledgements(tx, notice_id)
-        return NoticeState(notice_id=notice_id, acknowledgements=given, **dict(row))
-
-    async def _acknowledgements(self, tx: Transaction, notice_id: UUID) -> tuple[Acknowledged, ...]:
-        rows = await tx.driver.fetch(
-            "SELECT status, acknowledged_at FROM acknowledgement WHERE notice_id = $1 ORDER BY received_at", notice_id
-        )
-        return acknowledgements_of(rows)
+        return [(row["notice_id"], origin_of(row)) for row in rows]

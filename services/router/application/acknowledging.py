@@ -13,7 +13,7 @@ from kernel.errors import Conflict, NotFound
 from kernel.outbox import Outbox
 from kernel.sealing import seal
 from kernel.subject_keys import SubjectKeys
-from services.router.application.ports import Acknowledged, NoticeState, Store
+from services.router.application.ports import Acknowledged, Answers, NoticeState
 from services.router.domain.acknowledgement import ends_duty, step
 from services.router.domain.origin import tell
 
@@ -31,7 +31,7 @@ class Answer:
 class Acknowledging:
     """The use cases behind the recipients' API."""
 
-    def __init__(self, *, store: Store, keys: SubjectKeys, outbox: Outbox, clock: Clock, ids: Ids) -> None:
+    def __init__(self, *, store: Answers, keys: SubjectKeys, outbox: Outbox, clock: Clock, ids: Ids) -> None:
         self._store = store
         self._keys = keys
         self._outbox = outbox

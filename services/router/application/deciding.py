@@ -1,18 +1,18 @@
 """Applies the law to what agencies report, records every decision with its reasons, and issues what follows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from contracts.envelope import Event
 from contracts.events import (
+    DecidedObligation,
     EncounterAmended,
     EncounterReported,
     EncounterRetracted,
-    EventData,
     NoticeCorrected,
-    NoticeIssued,
     ObligationDecided,
     SubjectErased,
     TaskCompleted,
@@ -20,19 +20,20 @@ from contracts.events import (
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
-from kernel.errors import Unavailable
+from kernel.errors import PoisonEvent, Unavailable
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law
-from services.router.application.ports import Decided, Departures, NewNotice, Snapshot, State, Store
-from services.router.application.rulings import Reasoned, retracted, rule
-from services.router.courier.job import Job
-from services.router.domain.obligations import Change, Issue, Retired, plan
-from services.router.domain.origin import Origin, tell
-from services.router.domain.priorities import priority_number
+from services.router.application.issuing import Issuing
+from services.router.application.outcome import Outcome
+from services.router.application.ports import Completion, Departures, NewRound, Round, Snapshot, State, Store
+from services.router.application.rulings import Ruled, retracted, rule, ruled
+from services.router.domain import records
+from services.router.domain.obligations import Change, Obligation, Ruling, plan
+from services.router.domain.origin import Origin
+from services.router.domain.records import Record
 from services.router.domain.rounds import rounds
-from services.router.domain.webhook import notice_body
 
 _FACTS = frozenset(FieldGroup) - {
     FieldGroup.BASIS,
@@ -40,19 +41,28 @@ _FACTS = frozenset(FieldGroup) - {
     FieldGroup.ACKNOWLEDGEMENT,
     FieldGroup.DETERMINATION,
 }
+_UNKNOWN = State(None, (), {}, {})
 
 
-@dataclass
-class _Outcome:
-    """All that one batch changes, written at its end in one statement per table."""
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """One subject while it is decided: what was known, and what stands on record."""
 
-    snapshots: list[Snapshot] = field(default_factory=list)
-    decided: list[Decided] = field(default_factory=list)
-    retired: list[Retired] = field(default_factory=list)
-    notices: list[NewNotice] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
-    berths: dict[tuple[str, str], int] = field(default_factory=dict)
+    snapshot: Snapshot
+    state: State
+    key: DataKey
+    standing: Mapping[str, Record]
+    now: datetime
+
+    @property
+    def expired(self) -> set[str]:
+        return {duty_id for duty_id, record in self.standing.items() if record.get("review_expired")}
+
+    @property
+    def late(self) -> set[str]:
+        """Duties whose review nobody settled in time."""
+        timers = ((duty_id, records.under_review(record)) for duty_id, record in self.standing.items())
+        return {duty_id for duty_id, at in timers if at is not None and at <= self.now}
 
 
 class Deciding:
@@ -74,6 +84,7 @@ class Deciding:
         self._keys = keys
         self._outbox = outbox
         self._departures = departures
+        self._issuing = Issuing(source=outbox.source, departures=departures, ids=ids)
         self._clock = clock
         self._ids = ids
 
@@ -88,18 +99,16 @@ class Deciding:
         subject_ids = await self._store.due_reviews(tx, now, limit)
         states = await self._store.lock(tx, subject_ids)
         keys = await self._open_keys(tx, {s.snapshot.key_id for s in states.values() if s.snapshot is not None})
-        outcome = _Outcome()
-        for state in states.values():
-            snapshot = state.snapshot
-            if snapshot is None or (key := keys.get(snapshot.key_id)) is None:
+        outcome = Outcome()
+        for subject_id, state in states.items():
+            key = keys.get(state.snapshot.key_id) if state.snapshot is not None else None
+            if state.snapshot is None or key is None:
+                # Erased: nobody can decide it any more, and its timer must not come up for ever.
+                outcome.timers[subject_id] = None
                 continue
-            late = {
-                obligation.duty_id
-                for obligation in state.obligations.values()
-                if obligation.outcome == "review" and obligation.review_at is not None and obligation.review_at <= now
-            }
-            self._decide(outcome, snapshot, state, key, now, late=late)
-        await self._write(tx, outcome)
+            subject = self._subject(state.snapshot, state, key, now)
+            self._decide(outcome, subject, only=subject.late)
+        await outcome.write(tx, self._store, self._outbox, self._departures)
         return len(subject_ids)
 
     # -- one event per subject --
@@ -110,192 +119,144 @@ class Deciding:
         members = await self._store.subjects_of(tx, whole) if whole else {}
         concerned = [event.subject_id for event in events if event.subject_id is not None]
         states = await self._store.lock(tx, [*concerned, *(one for some in members.values() for one in some)])
-        empty = State(None, {}, {}, {})
         stored_keys = {state.snapshot.key_id for state in states.values() if state.snapshot is not None}
         keys = await self._open_keys(tx, stored_keys | {event.key_id for event in events if event.key_id is not None})
-        outcome = _Outcome()
+        outcome = Outcome()
         erased: list[Event] = []
-        done: list[tuple[UUID, datetime]] = []
         for event in events:
-            subjects = [event.subject_id] if event.subject_id is not None else members.get(event.key, [])
-            for subject_id in subjects:
-                state = states.get(subject_id, empty)
+            key = keys.get(event.key_id) if event.key_id is not None else None
+            for subject_id in [event.subject_id] if event.subject_id is not None else members.get(event.key, []):
+                state = states.get(subject_id, _UNKNOWN)
                 match event.data:
                     case EncounterReported() | EncounterAmended():
-                        key = keys.get(event.key_id) if event.key_id is not None else None
                         # An erased subject has no facts any more: nothing can be decided, and nobody be told.
                         if key is not None:
                             snapshot = _snapshot(event, subject_id, key, self._keys.granted)
                             outcome.snapshots.append(snapshot)
-                            self._decide(outcome, snapshot, state, key, now)
+                            self._decide(outcome, self._subject(snapshot, state, key, now))
                     case EncounterRetracted():
-                        key = keys.get(state.snapshot.key_id) if state.snapshot is not None else None
-                        if state.snapshot is not None and key is not None:
-                            self._retract(outcome, state.snapshot, state, key, event, now)
-                    case TaskCompleted(duty_id=duty_id, completed_at=completed_at):
-                        if duty_id in state.obligations:
-                            done.append((state.obligations[duty_id].obligation_id, completed_at))
+                        key_of = keys.get(state.snapshot.key_id) if state.snapshot is not None else None
+                        if state.snapshot is not None and key_of is not None:
+                            self._retract(outcome, self._subject(state.snapshot, state, key_of, now), event)
+                    case TaskCompleted(completed_at=completed_at):
+                        if key is not None:
+                            self._complete(outcome, states.get(subject_id), event, subject_id, key, completed_at)
                     case SubjectErased():
                         erased.append(event)
                     case _:
                         # Types of later versions that this release reads but does not act on.
                         pass
-        await self._write(tx, outcome)
-        for obligation_id, at in done:
-            await self._store.meet(tx, [obligation_id], at)
+        await outcome.write(tx, self._store, self._outbox, self._departures)
         await self._forget(tx, erased)
 
-    def _decide(
-        self,
-        outcome: _Outcome,
-        snapshot: Snapshot,
-        state: State,
-        key: DataKey,
-        now: datetime,
-        *,
-        late: set[str] | None = None,
-    ) -> None:
+    def _subject(self, snapshot: Snapshot, state: State, key: DataKey, now: datetime) -> _Subject:
+        bases = (unseal(key, one.event_id, one.sealed.groups, (FieldGroup.BASIS,)) for one in state.rounds)
+        return _Subject(snapshot, state, key, records.standing(one[FieldGroup.BASIS] for one in bases), now)
+
+    def _decide(self, outcome: Outcome, subject: _Subject, *, only: set[str] | None = None) -> None:
+        """Every duty about a subject; `only` those whose review ran out of time, when nothing else is new."""
+        snapshot, key, now = subject.snapshot, subject.key, subject.now
         granted = self._keys.granted & _FACTS
         facts = SubjectFacts.from_groups(unseal(key, snapshot.event_id, snapshot.sealed.groups, granted))
-        expired = {duty for duty, obligation in state.obligations.items() if obligation.review_expired}
-        expired |= late or set()
-        for reasoned in rule(facts, snapshot, expired, key=key, law=self._law, now=now):
-            cause = snapshot.event_id
-            if late is not None:
-                obligation = state.obligations.get(reasoned.ruling.duty_id)
-                if obligation is None or obligation.duty_id not in late:
+        expired = subject.expired | (only or set())
+        news: dict[str, Record] = {}
+        changes: list[tuple[Change, Ruled]] = []
+        decisions = rule(facts, snapshot, expired, law=self._law, now=now)
+        for decision in decisions:
+            duty_id = decision.duty_id
+            if only is not None and duty_id not in only:
+                continue
+            late = duty_id in expired
+            record: Record | None
+            if decision.noticed:
+                one = ruled(decision, facts, key=key, law=self._law)
+                change = _planned(subject, one.ruling, late)
+                if change is None:
                     continue
-                cause = state.decided_by_event[obligation.obligation_id]
-            self._apply(outcome, reasoned, snapshot, state, key, now, cause, expired=expired)
+                changes.append((change, one))
+                to_be = change.obligation
+                record = records.record_of(
+                    decision, revision=to_be.revision, review_at=to_be.review_at, review_expired=late
+                )
+            else:
+                record = records.next_record(decision, subject.standing.get(duty_id), review_expired=late, now=now)
+            if record is not None:
+                news[duty_id] = record
+        cause = snapshot.event_id if only is None else subject.state.rounds[-1].event_id
+        self._conclude(outcome, subject, news, changes, cause, duties=len(decisions))
 
-    def _retract(
-        self, outcome: _Outcome, snapshot: Snapshot, state: State, key: DataKey, event: Event, now: datetime
-    ) -> None:
-        for obligation in state.obligations.values():
-            self._apply(outcome, retracted(obligation, key=key), snapshot, state, key, now, event.id, expired=set())
+    def _retract(self, outcome: Outcome, subject: _Subject, event: Event) -> None:
+        news: dict[str, Record] = {}
+        changes: list[tuple[Change, Ruled]] = []
+        for duty_id, standing in subject.standing.items():
+            record = records.retracted(standing)
+            obligation = subject.state.obligations.get(duty_id)
+            if obligation is not None:
+                one = retracted(obligation, key=subject.key)
+                change = _planned(subject, one.ruling, False)
+                if change is not None:
+                    changes.append((change, one))
+            if record is not None:
+                news[duty_id] = record
+        self._conclude(outcome, subject, news, changes, event.id, duties=len(subject.standing))
 
-    def _apply(
+    def _conclude(
         self,
-        outcome: _Outcome,
-        reasoned: Reasoned,
-        snapshot: Snapshot,
-        state: State,
-        key: DataKey,
-        now: datetime,
+        outcome: Outcome,
+        subject: _Subject,
+        news: Mapping[str, Record],
+        changes: Sequence[tuple[Change, Ruled]],
         cause: UUID,
         *,
-        expired: set[str],
+        duties: int,
     ) -> None:
-        before = state.obligations.get(reasoned.ruling.duty_id)
-        change = plan(
-            reasoned.ruling,
-            encounter_id=snapshot.encounter_id,
-            subject_id=snapshot.subject_id,
-            before=before,
-            review_expired=reasoned.ruling.duty_id in expired,
-            standing=state.standing.get(before.obligation_id, ()) if before is not None else (),
-            now=now,
-        )
-        if change is None:
+        """Records a round that changed something, tells of it, and issues what follows."""
+        snapshot, key, now = subject.snapshot, subject.key, subject.now
+        outcome.timers[snapshot.subject_id] = records.next_review({**subject.standing, **news})
+        if not news and not changes:
             return
-        origin = self._origin(snapshot, change)
-        told = self._obligation_event(origin, change, reasoned, key, now, cause)
-        outcome.events.append(told)
-        outcome.decided.append(
-            Decided(
-                obligation=change.obligation,
-                event_id=told.id,
-                law_version=self._law.version,
-                policy_version=self._law.policy_version,
-                decided_at=now,
-            )
+        event_id = self._ids()
+        sealed = seal(key, event_id, {FieldGroup.BASIS: records.encode(news)})
+        data = ObligationDecided(duties=duties, obligations=tuple(_open(change.obligation) for change, _ in changes))
+        outcome.events.append(self._event(event_id, snapshot, data, now, cause, sealed))
+        done = Round(
+            event_id=event_id,
+            sealed=sealed,
+            decided_at=now,
+            law_version=self._law.version,
+            policy_version=self._law.policy_version,
         )
-        for issue in change.issues:
-            self._issue(outcome, issue, change, reasoned, origin, key, now, told.id)
-        for one in change.retired:
-            outcome.retired.append(one)
-            data = NoticeCorrected(
-                notice_id=one.notice_id,
-                obligation_id=change.obligation.obligation_id,
-                how=one.how,
-                replaced_by=one.replaced_by,
-            )
-            outcome.events.append(self._tell(self._ids(), origin, data, now, told.id))
+        number = len(subject.state.rounds) + 1
+        outcome.rounds.append(NewRound(subject_id=snapshot.subject_id, number=number, round=done))
+        for change, one in changes:
+            outcome.obligations.append(change.obligation)
+            self._issuing.follow(outcome, change, one, self._origin(snapshot, change.obligation), key, now, event_id)
 
-    def _issue(
+    def _complete(
         self,
-        outcome: _Outcome,
-        issue: Issue,
-        change: Change,
-        reasoned: Reasoned,
-        origin: Origin,
+        outcome: Outcome,
+        state: State | None,
+        event: Event,
+        subject_id: UUID,
         key: DataKey,
-        now: datetime,
-        cause: UUID,
+        completed_at: datetime,
     ) -> None:
-        obligation = change.obligation
-        body = notice_body(
-            notice_id=issue.notice_id,
-            source=self._outbox.source,
-            subject_id=origin.subject_id,
-            encounter_id=origin.encounter_id,
-            duty_id=obligation.duty_id,
-            kind=issue.kind,
-            revision=issue.revision,
-            issued_at=now,
-            due_at=obligation.due_at,
-            citations=obligation.citations,
-            law_version=origin.law_version,
-            policy_version=origin.policy_version,
-            replaces=issue.replaces,
-            purpose=reasoned.purpose,
-            redisclosure=reasoned.redisclosure,
-            disclosed=reasoned.disclosed,
+        if state is None:
+            raise PoisonEvent("a task was completed for a subject that was never reported")
+        said = unseal(key, event.id, event.sealed, (FieldGroup.ACKNOWLEDGEMENT,))
+        if FieldGroup.ACKNOWLEDGEMENT not in said:
+            raise PoisonEvent("a completed task does not say which duty it was")
+        done: Mapping[str, Any] = said[FieldGroup.ACKNOWLEDGEMENT]
+        groups = {name: part for name, part in event.sealed.items() if name == FieldGroup.ACKNOWLEDGEMENT}
+        sealed = Sealed(key.key_id, event.commitment or b"", groups)
+        outcome.completions.append(
+            Completion(event_id=event.id, subject_id=subject_id, completed_at=completed_at, sealed=sealed)
         )
-        # The event that tells of the notice has the notice's id, so one seal serves the row and the event.
-        sealed = seal(key, issue.notice_id, {FieldGroup.DISCLOSURE: body.decode()})
-        data = NoticeIssued(
-            notice_id=issue.notice_id,
-            obligation_id=obligation.obligation_id,
-            duty_id=obligation.duty_id,
-            recipient_id=issue.recipient_id,
-            revision=issue.revision,
-            kind=issue.kind,
-            priority=issue.priority,
-            due_at=obligation.due_at,
-            replaces=issue.replaces,
-        )
-        outcome.events.append(self._tell(issue.notice_id, origin, data, now, cause, sealed))
-        berth = (issue.recipient_id, issue.priority)
-        if berth not in outcome.berths:
-            outcome.berths[berth] = self._departures.room(issue.recipient_id, issue.priority)
-        outcome.berths[berth] -= 1
-        leased = outcome.berths[berth] >= 0
-        outcome.notices.append(
-            NewNotice(
-                issue=issue,
-                origin=origin,
-                sealed=sealed,
-                told_tag=reasoned.ruling.told_tag if issue.kind != "withdrawal" else b"",
-                due_at=obligation.due_at,
-                issued_at=now,
-                leased=leased,
-            )
-        )
-        if leased:
-            outcome.jobs.append(
-                Job(
-                    notice_id=issue.notice_id,
-                    recipient_id=issue.recipient_id,
-                    priority=priority_number(issue.priority),
-                    attempt=1,
-                    origin=origin,
-                    body=body,
-                    lease_ends=self._departures.lease_ends(),
-                )
-            )
+        obligation = state.obligations.get(done["duty_id"])
+        if obligation is not None:
+            outcome.met.append((obligation.obligation_id, completed_at))
 
-    # -- writing --
+    # -- keys and erasure --
 
     async def _open_keys(self, tx: Transaction, key_ids: set[UUID]) -> dict[UUID, DataKey]:
         if not self._keys.granted and not await self._keys.load_grants(tx):
@@ -303,50 +264,27 @@ class Deciding:
             raise Unavailable("keys.service_grant gives the router no field group; run `firstnotice migrate`")
         return await self._keys.by_id(tx, key_ids)
 
-    async def _write(self, tx: Transaction, outcome: _Outcome) -> None:
-        store = self._store
-        await store.save_snapshots(tx, outcome.snapshots)
-        await store.save_obligations(tx, outcome.decided)
-        await store.retire(tx, outcome.retired)
-        await store.insert_notices(tx, outcome.notices, self._departures.worker, self._departures.lease)
-        await self._outbox.append(tx, outcome.events)
-        if outcome.jobs:
-            jobs, accept = outcome.jobs, self._departures.accept
-            tx.after_commit.append(lambda: accept(jobs))
-        if len(outcome.jobs) < len(outcome.notices):
-            tx.after_commit.append(self._departures.wake)
-
     async def _forget(self, tx: Transaction, erased: Sequence[Event]) -> None:
         """Nobody can read these notices any more: what was not sent is closed."""
-        for event in erased:
-            if event.subject_id is None:
-                continue
-            closed = await self._store.forget(tx, event.subject_id)
+        for event, subject_id in _subjects(erased):
+            closed = await self._store.forget(tx, subject_id)
             now = self._clock()
+            corrections = (
+                (origin, NoticeCorrected(notice_id=one, obligation_id=origin.obligation_id, how="superseded_unsent"))
+                for one, origin in closed
+            )
             await self._outbox.append(
-                tx,
-                [
-                    self._tell(
-                        self._ids(),
-                        origin,
-                        NoticeCorrected(
-                            notice_id=notice_id, obligation_id=origin.obligation_id, how="superseded_unsent"
-                        ),
-                        now,
-                        event.id,
-                    )
-                    for notice_id, origin in closed
-                ],
+                tx, [self._issuing.told(origin, data, now, event.id) for origin, data in corrections]
             )
 
     # -- events --
 
-    def _origin(self, snapshot: Snapshot, change: Change) -> Origin:
+    def _origin(self, snapshot: Snapshot, obligation: Obligation) -> Origin:
         return Origin(
             encounter_id=snapshot.encounter_id,
             subject_id=snapshot.subject_id,
-            obligation_id=change.obligation.obligation_id,
-            duty_id=change.obligation.duty_id,
+            obligation_id=obligation.obligation_id,
+            duty_id=obligation.duty_id,
             jurisdiction=snapshot.jurisdiction,
             correlation_id=snapshot.correlation_id,
             agency=snapshot.agency,
@@ -355,32 +293,63 @@ class Deciding:
             traceparent=snapshot.traceparent,
         )
 
-    def _obligation_event(
-        self, origin: Origin, change: Change, reasoned: Reasoned, key: DataKey, now: datetime, cause: UUID
+    def _event(
+        self, event_id: UUID, snapshot: Snapshot, data: ObligationDecided, now: datetime, cause: UUID, sealed: Sealed
     ) -> Event:
-        obligation = change.obligation
-        event_id = self._ids()
-        data = ObligationDecided(
-            obligation_id=obligation.obligation_id,
-            duty_id=obligation.duty_id,
-            outcome=obligation.outcome,
-            revision=obligation.revision,
-            recipient_role=obligation.recipient_role,
-            recipient_id=obligation.recipient_id,
-            owner=obligation.owner,
-            clock=obligation.clock,
-            due_at=obligation.due_at,
-            review_at=obligation.review_at,
-            decided_by=obligation.decided_by,
-            citations=obligation.citations,
+        return Event(
+            id=event_id,
+            time=now,
+            source=self._outbox.source,
+            data=data,
+            key=snapshot.encounter_id,
+            jurisdiction=snapshot.jurisdiction,
+            correlation_id=snapshot.correlation_id,
+            causation_id=cause,
+            encounter_id=snapshot.encounter_id,
+            subject_id=snapshot.subject_id,
+            agency=snapshot.agency,
+            law_version=self._law.version,
+            policy_version=self._law.policy_version,
+            traceparent=snapshot.traceparent,
+            key_id=sealed.key_id,
+            commitment=sealed.commitment,
+            sealed=sealed.groups,
         )
-        sealed = seal(key, event_id, {FieldGroup.BASIS: reasoned.basis})
-        return self._tell(event_id, origin, data, now, cause, sealed)
 
-    def _tell(
-        self, event_id: UUID, origin: Origin, data: EventData, now: datetime, cause: UUID, sealed: Sealed | None = None
-    ) -> Event:
-        return tell(origin, data, id=event_id, source=self._outbox.source, time=now, cause=cause, sealed=sealed)
+
+def _planned(subject: _Subject, ruling: Ruling, review_expired: bool) -> Change | None:
+    before = subject.state.obligations.get(ruling.duty_id)
+    return plan(
+        ruling,
+        encounter_id=subject.snapshot.encounter_id,
+        subject_id=subject.snapshot.subject_id,
+        before=before,
+        review_expired=review_expired,
+        standing=subject.state.standing.get(before.obligation_id, ()) if before is not None else (),
+        now=subject.now,
+    )
+
+
+def _open(obligation: Obligation) -> DecidedObligation:
+    return DecidedObligation(
+        obligation_id=obligation.obligation_id,
+        duty_id=obligation.duty_id,
+        outcome=obligation.outcome,
+        revision=obligation.revision,
+        recipient_role=obligation.recipient_role,
+        recipient_id=obligation.recipient_id,
+        owner=obligation.owner,
+        clock=obligation.clock,
+        due_at=obligation.due_at,
+        target_at=obligation.target_at,
+        review_at=obligation.review_at,
+        decided_by=obligation.decided_by,
+        citations=obligation.citations,
+    )
+
+
+def _subjects(events: Sequence[Event]) -> Iterator[tuple[Event, UUID]]:
+    return ((event, event.subject_id) for event in events if event.subject_id is not None)
 
 
 def _snapshot(event: Event, subject_id: UUID, key: DataKey, granted: frozenset[FieldGroup]) -> Snapshot:
@@ -390,6 +359,7 @@ def _snapshot(event: Event, subject_id: UUID, key: DataKey, granted: frozenset[F
     assert isinstance(data, EncounterReported | EncounterAmended)
     return Snapshot(
         subject_id=subject_id,
+        subject_number=data.subject_number,
         encounter_id=event.key,
         agency=event.agency,
         jurisdiction=event.jurisdiction,

@@ -1,6 +1,6 @@
 """What the use cases need from outside: stored state, and a courier that may take a notice along at once."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +19,7 @@ class Snapshot:
     """The last facts about one subject, sealed as their event carried them."""
 
     subject_id: UUID
+    subject_number: int
     encounter_id: UUID
     agency: str | None
     jurisdiction: str
@@ -33,28 +34,49 @@ class Snapshot:
     traceparent: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What was decided about one subject at one time: the sealed records of every decision that was new or changed."""
+
+    event_id: UUID
+    """The event that told it: context of the seal, and cause of the notices that followed."""
+    sealed: Sealed
+    decided_at: datetime
+    law_version: str | None
+    policy_version: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What is stored about one subject."""
 
     snapshot: Snapshot | None
+    """None once the subject was erased."""
+    rounds: tuple[Round, ...]
+    """In order."""
     obligations: dict[str, Obligation]
-    """By duty."""
-    decided_by_event: dict[UUID, UUID]
-    """The event that told each obligation's last decision."""
+    """By duty: those that a notice fulfils."""
     standing: dict[UUID, tuple[Standing, ...]]
     """By obligation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """An obligation to store, and the event that tells of it."""
+class NewRound:
+    """A round to store, the `number`-th of its subject."""
 
-    obligation: Obligation
+    subject_id: UUID
+    number: int
+    round: Round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A person did what a duty asks. Sealed, for the event: the duty, and the reference that proves it."""
+
     event_id: UUID
-    law_version: str
-    policy_version: str
-    decided_at: datetime
+    subject_id: UUID
+    completed_at: datetime
+    sealed: Sealed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +127,33 @@ class Answerable:
     earlier: tuple[AcknowledgementStatus, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How far the notices of one obligation are."""
+
+    first_confirmed_at: datetime | None
+    met_at: datetime | None
+    """When the recipient acknowledged as the duty demands, or a person did it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Everything on record about the duties for one subject."""
+
+    subject_id: UUID
+    subject_number: int
+    encounter_id: UUID
+    agency: str | None
+    jurisdiction: str
+    discovered_at: datetime
+    rounds: tuple[Round, ...]
+    completions: tuple[Completion, ...]
+    told: dict[str, Told]
+    """By duty: those that a notice fulfils."""
+
+
 class Store(Protocol):
-    """The router's tables but the courier's part. All raise Unavailable."""
+    """The router's tables as deciding needs them. All raise Unavailable."""
 
     async def lock(self, tx: Transaction, subject_ids: Collection[UUID]) -> dict[UUID, State]:
         """The state of those subjects that are known, locked until the transaction ends."""
@@ -122,9 +169,19 @@ class Store(Protocol):
 
     async def next_review_at(self, tx: Transaction) -> datetime | None: ...
 
-    async def save_snapshots(self, tx: Transaction, snapshots: Sequence[Snapshot]) -> None: ...
+    async def save_snapshots(self, tx: Transaction, snapshots: Sequence[tuple[Snapshot, datetime | None]]) -> None:
+        """Each with the time when the subject's next review runs out."""
+        ...
 
-    async def save_obligations(self, tx: Transaction, decided: Sequence[Decided]) -> None: ...
+    async def save_rounds(self, tx: Transaction, rounds: Sequence[NewRound]) -> None: ...
+
+    async def save_obligations(self, tx: Transaction, obligations: Sequence[Obligation]) -> None: ...
+
+    async def save_timers(self, tx: Transaction, timers: Mapping[UUID, datetime | None]) -> None:
+        """When the next review of a subject runs out, where no new facts came."""
+        ...
+
+    async def save_completions(self, tx: Transaction, completions: Sequence[Completion]) -> None: ...
 
     async def retire(self, tx: Transaction, retired: Sequence[Retired]) -> None:
         """These notices no longer stand and are not sent again."""
@@ -140,13 +197,27 @@ class Store(Protocol):
         """Drops the snapshot and closes what was not confirmed; gives those notices."""
         ...
 
+
+class Answers(Protocol):
+    """The router's tables as recipients' answers need them. All raise Unavailable."""
+
     async def answerable(self, tx: Transaction, notice_id: UUID, recipient_id: str) -> Answerable | None: ...
 
     async def save_acknowledgement(
         self, tx: Transaction, *, event_id: UUID, notice_id: UUID, given: Acknowledged, sealed: Sealed | None
     ) -> None: ...
 
+    async def meet(self, tx: Transaction, obligation_ids: Collection[UUID], at: datetime) -> None: ...
+
     async def notice_state(self, tx: Transaction, notice_id: UUID, recipient_id: str) -> NoticeState | None: ...
+
+
+class Records(Protocol):
+    """What is on record, for reading. Raises Unavailable."""
+
+    async def of_encounter(self, tx: Transaction, encounter_id: UUID) -> list[Stored]:
+        """By subject number."""
+        ...
 
 
 class Departures(Protocol):

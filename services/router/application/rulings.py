@@ -1,4 +1,4 @@
-"""From reported facts to rulings: the law's decision on each duty, and what its recipient would be told."""
+"""From reported facts to rulings: the law's decision on every duty, and what the recipient of a notice is told."""
 
 import hmac
 from collections.abc import Collection, Mapping
@@ -21,11 +21,10 @@ _TAG_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoned:
-    """A ruling with what stays sealed: why, and what its recipient is told."""
+class Ruled:
+    """A ruling with what its recipient is told, which stays sealed."""
 
     ruling: Ruling
-    basis: Mapping[str, Any]
     disclosed: Mapping[str, Any]
     purpose: str | None
     redisclosure: str | None
@@ -38,9 +37,12 @@ def tag(key: DataKey, what: str, content: Any) -> bytes:
 
 
 def rule(
-    facts: SubjectFacts, snapshot: Snapshot, expired: Collection[str], *, key: DataKey, law: Law, now: datetime
-) -> list[Reasoned]:
-    """Every duty of the snapshot's jurisdiction. `expired`: duties whose review ran out of time. Raises LawError."""
+    facts: SubjectFacts, snapshot: Snapshot, expired: Collection[str], *, law: Law, now: datetime
+) -> tuple[Decision, ...]:
+    """Every duty of the snapshot's jurisdiction, tasks and what others owe among them.
+
+    `expired`: duties whose review ran out of time. Raises LawError.
+    """
 
     def decided(review_expired: bool) -> tuple[Decision, ...]:
         duty_facts = DutyFacts(
@@ -51,18 +53,17 @@ def rule(
             jurisdiction=snapshot.jurisdiction,
             review_expired=review_expired,
         )
-        return decide(duty_facts, law)
+        return decide(duty_facts, law, all_duties=True)
 
     decisions = decided(False)
     if expired:
         late = {decision.duty_id: decision for decision in decided(True)}
         decisions = tuple(late[one.duty_id] if one.duty_id in expired else one for one in decisions)
-    return [_reasoned(decision, facts, key, law) for decision in decisions]
+    return decisions
 
 
-def retracted(obligation: Obligation, *, key: DataKey) -> Reasoned:
+def retracted(obligation: Obligation, *, key: DataKey) -> Ruled:
     """The report was made in error: nothing is due any more, by the agency's own word."""
-    basis = {"basis": ["retracted"]}
     ruling = Ruling(
         duty_id=obligation.duty_id,
         outcome="not_due",
@@ -71,19 +72,20 @@ def retracted(obligation: Obligation, *, key: DataKey) -> Reasoned:
         owner=obligation.owner,
         clock=obligation.clock,
         due_at=None,
+        target_at=None,
         review_after=None,
         priority="correction",
         acknowledgement=obligation.acknowledgement,
         citations=obligation.citations,
         decided_by="human",
-        basis_tag=tag(key, "basis", basis),
+        basis_tag=tag(key, "basis", "retracted"),
         told_tag=b"",
     )
-    return Reasoned(ruling, basis, {}, None, None)
+    return Ruled(ruling, {}, None, None)
 
 
-def _reasoned(decision: Decision, facts: SubjectFacts, key: DataKey, law: Law) -> Reasoned:
-    basis = {"basis": decision.basis, "flags": decision.flags, "reasons": decision.reasons}
+def ruled(decision: Decision, facts: SubjectFacts, *, key: DataKey, law: Law) -> Ruled:
+    """A decision on a duty that a notice fulfils, with what the notice tells."""
     due = decision.outcome == "due"
     disclosed = disclose(facts, decision.disclosure, law, decision.flags) if due else {}
     policy = law.disclosure.get(decision.disclosure)
@@ -95,17 +97,17 @@ def _reasoned(decision: Decision, facts: SubjectFacts, key: DataKey, law: Law) -
         owner=decision.owner,
         clock=decision.clock,
         due_at=decision.due_at,
+        target_at=decision.target_at,
         review_after=decision.review_after,
         priority=decision.priority,
         acknowledgement=decision.acknowledgement,
         citations=decision.citations,
         decided_by=decision.decided_by,
-        basis_tag=tag(key, "basis", basis),
+        basis_tag=tag(key, "basis", [decision.basis, decision.flags, decision.reasons]),
         told_tag=tag(key, "told", [decision.disclosure, disclosed]) if due else b"",
     )
-    return Reasoned(
+    return Ruled(
         ruling,
-        basis,
         disclosed,
         law.texts.get(policy.purpose) if policy else None,
         law.texts.get(policy.redisclosure) if policy else None,

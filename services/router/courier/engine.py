@@ -78,7 +78,7 @@ class Courier:
         self._monotonic = monotonic
         self._policy = policy
         self._uniform = uniform
-        self._recorder = Recorder(self._write, lambda: self._waiting > 0)
+        self._recorder = Recorder(self._write)
         self._lanes: dict[str, Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._bell = Doorbell()

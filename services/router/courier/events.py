@@ -23,22 +23,8 @@ class Teller:
         self._ids = ids
 
     def ended(self, result: Result) -> list[Event]:
-        """The attempt, and what it changed: confirmed, or newly held. The attempt was caused by the issued notice."""
+        """That the notice was confirmed; or how the attempt failed, and whether that holds the notice from now on."""
         job, verdict = result.job, result.verdict
-        attempted = self.event(
-            job.origin,
-            NoticeAttempted(
-                notice_id=job.notice_id,
-                attempt=job.attempt,
-                started_at=result.started_at,
-                finished_at=result.finished_at,
-                outcome=verdict.outcome,
-                http_status=result.http_status,
-                error=verdict.error,
-            ),
-            job.notice_id,
-            result.finished_at,
-        )
         if verdict.outcome == "confirmed":
             confirmed = NoticeConfirmed(
                 notice_id=job.notice_id,
@@ -46,9 +32,21 @@ class Teller:
                 duty_id=job.origin.duty_id,
                 recipient_id=job.recipient_id,
                 attempt=job.attempt,
+                started_at=result.started_at,
                 confirmed_at=result.finished_at,
+                http_status=result.http_status,
             )
-            return [attempted, self.event(job.origin, confirmed, attempted.id, result.finished_at)]
+            return [self.event(job.origin, confirmed, job.notice_id, result.finished_at)]
+        failed = NoticeAttempted(
+            notice_id=job.notice_id,
+            attempt=job.attempt,
+            started_at=result.started_at,
+            finished_at=result.finished_at,
+            outcome=verdict.outcome,
+            http_status=result.http_status,
+            error=verdict.error,
+        )
+        attempted = self.event(job.origin, failed, job.notice_id, result.finished_at)
         if verdict.outcome == "held" and not job.was_held:
             reason = verdict.error or "held"
             log.error("a notice is held", reason=reason, recipient_id=job.recipient_id, owner=self._owner)

@@ -1,4 +1,4 @@
-"""Collects results and writes them in batches: one commit for many attempts, one at once when there is little to do."""
+"""Collects results and writes them in batches: one commit for many attempts, none of them late."""
 
 import asyncio
 import random
@@ -11,19 +11,18 @@ from services.router.courier.job import Result
 
 FULL = 200
 MOST = 400
-LINGER_SECONDS = 0.005
-BUSY_LINGER_SECONDS = 0.025
+LINGER_SECONDS = 0.025
+"""Until the batch is written; the answers to one encounter's notices come within it."""
 RETRY_SECONDS = 0.5
 
 log = logger(__name__)
 
 
 class Recorder:
-    """`write` records a batch in one transaction; `busy` says whether many more results are on their way."""
+    """`write` records a batch in one transaction."""
 
-    def __init__(self, write: Callable[[Sequence[Result]], Awaitable[None]], busy: Callable[[], bool]) -> None:
+    def __init__(self, write: Callable[[Sequence[Result]], Awaitable[None]]) -> None:
         self._write = write
-        self._busy = busy
         self._results: list[Result] = []
         self._some = asyncio.Event()
         self._full = asyncio.Event()
@@ -44,7 +43,7 @@ class Recorder:
             if not self._results:
                 continue
             if not finished.is_set():
-                await wait_for(self._full, BUSY_LINGER_SECONDS if self._busy() else LINGER_SECONDS)
+                await wait_for(self._full, LINGER_SECONDS)
             batch = self._results[:MOST]
             try:
                 await self._write(batch)

@@ -1,4 +1,4 @@
-"""What a new decision changes: which obligations, and which notices to issue, correct, supersede or withdraw.
+"""What a new decision on a duty that a notice fulfils changes: which notices to issue, correct, supersede or withdraw.
 
 The rules, once for first reports, amendments, retractions and expired timers:
 
@@ -35,6 +35,7 @@ class Ruling:
     owner: str
     clock: ClockKind
     due_at: datetime | None
+    target_at: datetime | None
     review_after: timedelta | None
     priority: PriorityClass
     acknowledgement: Ends
@@ -65,6 +66,7 @@ class Obligation:
     owner: str
     clock: ClockKind
     due_at: datetime | None
+    target_at: datetime | None
     review_at: datetime | None
     review_expired: bool
     acknowledgement: Ends
@@ -207,7 +209,7 @@ def _decided(
         review_at = before.review_at if before is not None and going_on and before.review_at else None
         review_at = review_at or now + ruling.review_after
     return Obligation(
-        obligation_id=obligation_id(encounter_id, subject_id, ruling.duty_id),
+        obligation_id=before.obligation_id if before else obligation_id(encounter_id, subject_id, ruling.duty_id),
         encounter_id=encounter_id,
         subject_id=subject_id,
         duty_id=ruling.duty_id,
@@ -218,6 +220,7 @@ def _decided(
         owner=ruling.owner,
         clock=ruling.clock,
         due_at=ruling.due_at,
+        target_at=ruling.target_at,
         review_at=review_at,
         review_expired=review_expired,
         acknowledgement=ruling.acknowledgement,

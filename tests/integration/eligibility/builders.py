@@ -15,6 +15,7 @@ from kernel.outbox import Outbox, unpack_headers
 from kernel.sealing import seal, unseal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law
+from rulebook.programs import recall
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.matching import Matching
 from tests.support.messaging import NOON
@@ -120,7 +121,11 @@ class Eligibility:
         ]
 
     async def opened(self, event: Event) -> dict[str, Any]:
-        """The determination that an event carries."""
+        """The determination that an event carries, in the words of the law, as JSON."""
+        return recall(await self.record(event), self.law).to_json()
+
+    async def record(self, event: Event) -> dict[str, Any]:
+        """What is sealed in an event of a determination."""
         assert event.key_id is not None
         async with self.intake.transaction() as tx:
             key = (await self.intake_keys.by_id(tx, [event.key_id]))[event.key_id]

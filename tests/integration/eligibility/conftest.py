@@ -42,12 +42,12 @@ async def bus(eligibility: Eligibility) -> AsyncIterator[EmbeddedBus]:
 
 
 @pytest.fixture
-async def service(eligibility: Eligibility, bus: EmbeddedBus, tmp_path: Path) -> AsyncIterator[Service]:
-    """As the launcher builds it, with the keys and the clock of `eligibility`."""
+def settings(eligibility: Eligibility, tmp_path: Path) -> EligibilitySettings:
+    """For the database and the keys of `eligibility`."""
     entries: list[dict[str, Any]] = [client_entry(name, **client) for name, client in CLIENTS.items()]
     identity.write_clients(tmp_path / "clients.json", entries)
     eligibility.keyset.save(tmp_path / "keyset.json")
-    settings = load_settings(
+    return load_settings(
         EligibilitySettings,
         database_dsn=eligibility.dsn,
         keyset_file=tmp_path / "keyset.json",
@@ -55,6 +55,11 @@ async def service(eligibility: Eligibility, bus: EmbeddedBus, tmp_path: Path) ->
         database_pool=4,
         eligibility_due_poll_seconds=0.05,
     )
+
+
+@pytest.fixture
+async def service(eligibility: Eligibility, bus: EmbeddedBus, settings: EligibilitySettings) -> AsyncIterator[Service]:
+    """As the launcher builds it, with the keys and the clock of `eligibility`."""
     made = await build(settings, bus, clock=lambda: eligibility.now)
     yield made
     await made.close()

@@ -17,15 +17,14 @@ from contracts.events import (
     TrailCheckpointed,
     Watermark,
 )
-from contracts.facts import FieldGroup, SubjectFacts
+from contracts.facts import FieldGroup
 from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database
 from kernel.errors import Unavailable
 from kernel.outbox import Outbox, unpack_headers
 from kernel.relay import Relay
-from kernel.sealing import Sealed, unseal
+from kernel.sealing import Sealed
 from kernel.service import Service
-from rulebook.programs import determine
 from tests.integration.eligibility.builders import Eligibility, about
 from tests.support.loops import running
 from tests.support.messaging import NOON, make_schema
@@ -231,33 +230,6 @@ async def test_a_person_erased_before_the_due_day_is_not_sought_for_ever(eligibi
     assert await eligibility.look_again(BIRTHDAY) == 1
     assert await eligibility.look_again(BIRTHDAY) == 0
     assert len(await eligibility.published()) == 1
-
-
-async def test_a_stored_determination_can_be_worked_out_again_to_the_same_bytes(eligibility: Eligibility) -> None:
-    first = await eligibility.report(TURNS_18)
-    await eligibility.handle(first, await eligibility.amend(first, CITIZEN))
-    rows = await eligibility.rows(
-        "SELECT d.*, f.key_id, f.encounter_at, f.sealed AS facts"
-        " FROM determination AS d JOIN subject_facts AS f ON event_id = facts_id"
-    )
-    assert len(rows) == 2
-    async with eligibility.intake.transaction() as tx:
-        key = (await eligibility.intake_keys.of_subjects(tx, [first.subject_id or uuid4()]))[
-            first.subject_id or uuid4()
-        ]
-    for row in rows:
-        groups = Sealed.decode(row["facts"]).groups
-        opened = unseal(key, row["facts_id"], groups, [FieldGroup(name) for name in groups])
-        again = determine(
-            SubjectFacts.from_groups(opened),
-            eligibility.law,
-            jurisdiction="MO",
-            encounter_at=row["encounter_at"],
-            as_of=row["as_of"],
-        )
-        stored = unseal(key, row["determination_id"], Sealed.decode(row["sealed"]).groups, (FieldGroup.DETERMINATION,))
-        assert again.to_json() == stored[FieldGroup.DETERMINATION]
-        assert row["law_digest"] == eligibility.law.digest
 
 
 async def test_without_grants_nothing_is_answered(eligibility: Eligibility) -> None:

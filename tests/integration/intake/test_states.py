@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 from contracts.envelope import Event, encode_headers, encode_value, sequence_headers
 from contracts.events import (
+    DecidedObligation,
     EventData,
     NoticeAcknowledged,
     NoticeAttempted,
@@ -74,7 +75,7 @@ class Router:
             "clock": "asap",
             "due_at": NOON,
         }
-        return ObligationDecided(**given | changes)
+        return ObligationDecided(duties=25, obligations=(DecidedObligation(**given | changes),))
 
     def issued(self, notice: UUID | None = None, revision: int = 1) -> NoticeIssued:
         return NoticeIssued(
@@ -99,6 +100,7 @@ class Router:
             duty_id="mo-dss",
             recipient_id="mo-dss",
             attempt=3,
+            started_at=NOON,
             confirmed_at=NOON,
         )
 

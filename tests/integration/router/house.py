@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 from msgspec import structs
 
 from contracts.envelope import Event
-from contracts.events import EncounterAmended, EncounterReported, EncounterRetracted
-from contracts.facts import SubjectFacts
+from contracts.events import EncounterAmended, EncounterReported, EncounterRetracted, TaskCompleted
+from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import system_clock, system_ids
 from kernel.database import Database
+from kernel.identity import Caller
 from kernel.keyset import Keyset
 from kernel.migrations import KEYS, migrate
 from kernel.outbox import Outbox
@@ -26,9 +27,11 @@ from kernel.sealing import DataKey, seal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law, load_law
 from services.router.adapters.endpoints import Endpoints
+from services.router.adapters.records import RecordStore
 from services.router.adapters.store import RouterStore
 from services.router.application.acknowledging import Acknowledging
 from services.router.application.deciding import Deciding
+from services.router.application.reading import OpenedObligation, Reading
 from services.router.courier.addresses import Addresses, Resolver, system_resolver
 from services.router.courier.engine import Courier, Policy
 from services.router.courier.lanes import BreakerPolicy
@@ -155,6 +158,22 @@ class House:
             correlation_id=of.correlation_id,
         )
 
+    async def completion(self, of: Event, duty_id: str, at: datetime, reference: str = "H-1") -> Event:
+        """Somebody did what a duty about the subject of a report asks."""
+        assert of.subject_id is not None
+        key = await self.key_of(of.subject_id)
+        event_id = uuid4()
+        sealed = seal(key, event_id, {FieldGroup.ACKNOWLEDGEMENT: {"duty_id": duty_id, "reference": reference}})
+        return replace(
+            of,
+            id=event_id,
+            time=at,
+            data=TaskCompleted(completed_at=at),
+            key_id=key.key_id,
+            commitment=sealed.commitment,
+            sealed=sealed.groups,
+        )
+
     async def handle(self, worker: Worker, *events: Event) -> None:
         async with self.database.transaction() as tx:
             await worker.deciding.handle(tx, events)
@@ -170,6 +189,20 @@ class House:
             " ORDER BY issued_at, revision"
         )
         return {row["recipient_id"]: row["state"] for row in found}
+
+    async def decided(self) -> list[dict[str, Any]]:
+        """What events of decisions tell everybody, in order."""
+        return [one for event in await self.events("obligation.decided") for one in event["obligations"]]
+
+    async def read(self, encounter: UUID, *, agency: str = "MO0480100") -> dict[str, OpenedObligation]:
+        """What the agency reads of its one subject, by duty."""
+        reading = Reading(
+            store=RecordStore(), keys=self.keys, outbox=Outbox("router"), clock=system_clock, ids=system_ids
+        )
+        caller = Caller("rms", "agency", frozenset({agency}), None, frozenset({"encounters:read"}), "t")
+        async with self.database.transaction() as tx:
+            (subject,) = await reading.of_encounter(tx, encounter, caller)
+        return {one.duty_id: one for one in subject.obligations}
 
     async def events(self, kind: str) -> list[dict[str, Any]]:
         """Public data of outbox events of a type, in order."""

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from services.router.courier.job import Job, Result
+from services.router.courier.presence import Presence
 from services.router.courier.store import Ask
 from services.router.domain.classification import Verdict
 from tests.integration.router.house import SWIFT, House, adult, endpoint, minor
@@ -67,6 +69,34 @@ async def test_what_a_killed_worker_held_is_sent_by_the_next_one(house: House) -
         receiver.behaviour = receipt
         heir = house.worker(endpoints)
         async with running(heir.courier.run):
+            await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
+    assert len(set(receiver.ids())) == 1
+
+
+async def test_what_a_worker_held_is_due_as_soon_as_it_is_gone_and_not_before(house: House) -> None:
+    async def due() -> int:
+        return len(await house.rows("SELECT FROM delivery WHERE next_attempt_at <= now() AND state = 'pending'"))
+
+    woken: list[bool] = []
+    async with receiving(silence) as receiver:
+        endpoints = house.register({"mo-dss": endpoint(receiver.port)})
+        patient = replace(SWIFT, deadline=100, lease=600)
+        worker = house.worker(endpoints, policy=patient)
+        victim, heir = worker.courier, house.worker(endpoints).courier
+        async with running(Presence(house.database, worker=heir.worker, wake=lambda: woken.append(True)).run):
+            sign_of_life = Presence(house.database, worker=victim.worker, wake=heir.wake)
+            async with killed(victim.run), killed(sign_of_life.run):
+                await until(lambda: house.rows("SELECT FROM courier_worker"), lambda rows: len(rows) == 2)
+                await house.handle(worker, await house.report(adult()))
+                await until(lambda: len(receiver.requests), lambda seen: seen == 1)
+                # A third one comes, looks and goes: who lives keeps what it has.
+                async with running(Presence(house.database, worker=uuid4(), wake=heir.wake).run):
+                    await until(lambda: house.rows("SELECT FROM courier_worker"), lambda rows: len(rows) == 3)
+                assert (await due(), woken) == (0, [])
+            await until(lambda: woken, bool, seconds=10)
+            assert await due() == 1
+        receiver.behaviour = receipt
+        async with running(heir.run):
             await until(house.deliveries, lambda seen: seen == {"mo-dss": "confirmed"})
     assert len(set(receiver.ids())) == 1
 

@@ -27,7 +27,7 @@ async def test_everyone_the_law_names_is_told_once_and_nobody_else(house: House)
             Webhook(SECRET).verify(request.body, request.headers)
             assert request.headers["content-type"] == "application/cloudevents+json"
             assert request.event["id"] == request.webhook_id
-    decided = await house.events("obligation.decided")
+    decided = await house.decided()
     assert len(decided) == len(reported_duties(house.law, "MO")) * 2, "every duty has a decision for each subject"
     issued = {one["notice_id"] for one in await house.events("notice.issued")}
     assert issued == set(receiver.ids())

@@ -37,16 +37,16 @@ async def test_a_review_that_nobody_settles_is_presumed_once_whatever_the_number
         first = await house.report(of_unknown_age())
         async with running(workers[0].courier.run):
             await house.handle(workers[0], first)
-            before = await house.events("obligation.decided")
+            before = await house.decided()
             assert sorted(one["outcome"] for one in before) == ["due", "review", "review"]
             async with running(*[timer.run for timer in timers]):
                 await until(house.deliveries, lambda seen: seen == dict.fromkeys(names, "confirmed"))
-        decided = (await house.events("obligation.decided"))[len(before) :]
+        decided = (await house.decided())[len(before) :]
         assert [(one["outcome"], one["decided_by"]) for one in decided] == [("due", "timer")] * 2
         assert len(receiver.requests) == 3
         # An amendment that says nothing of the age does not take the presumption back.
         await house.handle(workers[0], await house.amendment(first, of_unknown_age() | {"narrative": "more"}))
-        assert len(await house.events("obligation.decided")) == len(before) + 2
+        assert len(await house.decided()) == len(before) + 2
         # A proof of age does.
         await house.handle(workers[0], await house.amendment(first, adult()))
         kinds = await house.rows("SELECT recipient_id FROM notice WHERE kind = 'withdrawal' ORDER BY 1")
@@ -57,7 +57,7 @@ async def test_a_review_without_county_waits_for_a_person(house: House) -> None:
     worker = house.worker(house.register({"mo-dss": endpoint(1)}))
     facts = minor(encounter={"incident_number": "T-1"})
     await house.handle(worker, await house.report(facts))
-    decided = {one["duty_id"]: one for one in await house.events("obligation.decided")}
+    decided = {one["duty_id"]: one for one in await house.decided()}
     juvenile = decided["MO.566_223.JJ"]
     assert (juvenile["outcome"], juvenile["review_at"]) == ("review", None)
     assert juvenile["owner"]

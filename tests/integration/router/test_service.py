@@ -31,7 +31,10 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
     key = generate_key()
     write_clients(
         tmp_path / "clients.json",
-        [client_entry("mo-dss", "recipient", key, scopes={"notices:acknowledge"}, recipient_id="mo-dss")],
+        [
+            client_entry("mo-dss", "recipient", key, scopes={"notices:acknowledge"}, recipient_id="mo-dss"),
+            client_entry("rms", "agency", key, scopes={"encounters:read"}, agencies={"MO0480100"}),
+        ],
     )
     house.keyset.save(tmp_path / "keyset.json")
     async with receiving() as receiver:
@@ -63,6 +66,19 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
                 )
             assert answered.status_code == 200, answered.text
             assert answered.json()["acknowledgements"][0]["status"] == "accepted"
+            path = f"/v1/encounters/{event.key}/obligations"
+            token = sign_request(key, "rms", method="GET", path=path, body=b"", now=datetime.now(UTC))
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as http:
+                read = await http.get(path, headers={"authorization": f"Bearer {token}"})
+                ready = (await http.get("/readyz")).json()
+            (subject,) = read.json()["subjects"]
+            obligations = {one["duty_id"]: one for one in subject["obligations"]}
+            assert obligations["MO.566_223.DSS"]["state"] == "done"
+            # 20 minutes after discovery, where the policy wants 15.
+            assert obligations["MO.566_223.DSS"]["late_by"]["against"] == "policy"
+            assert obligations["MO.210_1500.HOTLINE"]["because"] == ["adult"]
+            assert ready["law_version"] == obligations["MO.566_223.DSS"]["law_version"] == house.law.version
+            assert ready["policy_version"].startswith(house.law.policy_version.partition("+")[0])
         finally:
             stop.set()
             await asyncio.wait_for(task, 20)

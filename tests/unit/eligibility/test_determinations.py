@@ -1,68 +1,28 @@
 """What counts as another answer, what names an evaluation, and how much a table may know of a birthday."""
 
-import copy
 from datetime import date, timedelta
-from typing import Any
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.eligibility.domain.determinations import determination_id, look_again_on, same_answers
+from services.eligibility.domain.determinations import answers_tag, determination_id, look_again_on
 
 FACTS = UUID(int=1)
 days = st.dates(date(2020, 1, 1), date(2060, 1, 1))
 
-CONTENT: dict[str, Any] = {
-    "as_of": "2026-11-20",
-    "law_version": "2026.11.0",
-    "next_change_on": "2027-01-01",
-    "programs": [
-        {
-            "program": "some_program",
-            "outcome": "potentially_eligible",
-            "supply": "unknown",
-            "missing": ["citizenship_status"],
-            "services": ["food"],
-            "documents": ["identity"],
-            "next_step": {"agency": "ask"},
-            "reasons": [{"fact": "citizenship_status", "eq": "us_citizen", "value": None, "holds": None}],
-            "citations": ["7 USC 2014"],
-            "confidence": "high",
-        }
-    ],
-}
+
+ANSWERS = b"eight bytes for each program"
 
 
-def with_answer(**changes: Any) -> dict[str, Any]:
-    content = copy.deepcopy(CONTENT)
-    content["programs"][0] |= changes
-    return content
+def test_the_tag_of_answers_is_the_same_for_the_same_answers_and_another_for_any_other() -> None:
+    secret = bytes(32)
+    assert answers_tag(secret, ANSWERS) == answers_tag(secret, ANSWERS)
+    assert len({answers_tag(secret, one) for one in (ANSWERS, ANSWERS[::-1], ANSWERS[:-8], b"")}) == 4
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"outcome": "eligible"},
-        {"supply": "available"},
-        {"missing": []},
-        {"services": []},
-        {"documents": ["identity", "income"]},
-        {"next_step": {}},
-    ],
-)
-def test_what_somebody_would_do_otherwise_is_another_answer(change: dict[str, Any]) -> None:
-    assert not same_answers(CONTENT, with_answer(**change))
-
-
-def test_another_day_another_reason_or_citation_is_the_same_answer() -> None:
-    later = with_answer(reasons=[], citations=["7 USC 2015"]) | {"as_of": "2026-12-01", "next_change_on": None}
-    assert same_answers(CONTENT, later)
-
-
-def test_a_program_that_comes_or_goes_is_another_answer() -> None:
-    assert not same_answers(CONTENT, CONTENT | {"programs": []})
+def test_the_same_answers_of_two_persons_cannot_be_told_from_their_tags() -> None:
+    assert answers_tag(bytes(32), ANSWERS) != answers_tag(bytes(31) + b"1", ANSWERS)
 
 
 def test_an_evaluation_has_one_id_by_facts_law_and_day() -> None:

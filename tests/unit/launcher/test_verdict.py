@@ -8,6 +8,7 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from contracts.events import (
+    DecidedObligation,
     DeterminationMade,
     EncounterReported,
     EventData,
@@ -20,7 +21,7 @@ from contracts.events import (
 )
 from launcher.history import History, histories, open_points
 from launcher.ledger import Contents, Received
-from launcher.verdict import against_expectations, against_ledgers
+from launcher.verdict import against_expectations, against_ledgers, tasks_against_expectations
 
 ENCOUNTER, SUBJECT = UUID(int=1), UUID(int=2)
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -57,14 +58,19 @@ class Trail:
     def decide(self, outcome: Any, recipient: str | None = "mo-dss", revision: int = 1, timer: bool = False) -> str:
         return self.add(
             ObligationDecided(
-                obligation_id=UUID(int=3),
-                duty_id=DUTY,
-                outcome=outcome,
-                revision=revision,
-                recipient_role="social_services",
-                recipient_id=recipient,
-                clock="asap",
-                review_at=NOON + timedelta(hours=1) if timer else None,
+                duties=1,
+                obligations=(
+                    DecidedObligation(
+                        obligation_id=UUID(int=3),
+                        duty_id=DUTY,
+                        outcome=outcome,
+                        revision=revision,
+                        recipient_role="social_services",
+                        recipient_id=recipient,
+                        clock="asap",
+                        review_at=NOON + timedelta(hours=1) if timer else None,
+                    ),
+                ),
             ),
             self.report,
         )
@@ -86,7 +92,7 @@ class Trail:
     def confirm(self, name: str, recipient: str = "mo-dss") -> None:
         at = NOON + timedelta(milliseconds=8)
         common = {"notice_id": notice_id(name), "obligation_id": UUID(int=3), "duty_id": DUTY}
-        self.add(NoticeConfirmed(recipient_id=recipient, attempt=1, confirmed_at=at, **common))
+        self.add(NoticeConfirmed(recipient_id=recipient, attempt=1, started_at=at, confirmed_at=at, **common))
 
     def acknowledge(self, name: str, recipient: str = "mo-dss") -> None:
         common = {"notice_id": notice_id(name), "obligation_id": UUID(int=3), "duty_id": DUTY}
@@ -198,3 +204,12 @@ def test_a_notice_that_counts_as_never_sent_must_not_have_arrived() -> None:
     trail.issue("n1", trail.decide("due"))
     trail.add(NoticeCorrected(notice_id=notice_id("n1"), obligation_id=UUID(int=3), how="superseded_unsent"))
     assert "never sent" in compared(trail, ledger("n1"))
+
+
+def test_a_task_is_open_until_a_person_did_it_and_that_is_not_wrong() -> None:
+    duties = {(1, "MO.210_1500.HOTLINE"): {"state": "open"}, (1, "MO.210_115.ORAL"): {"state": "not_due"}}
+    wanted = {"tasks": {1: {"MO.210_1500.HOTLINE": "open", "MO.210_115.ORAL": "not_due"}}}
+    assert tasks_against_expectations("x", duties, wanted) == []
+    wanted["tasks"][1]["MO.210_115.ORAL"] = "open"
+    assert "not_due, expected open" in "; ".join(tasks_against_expectations("x", duties, wanted))
+    assert "not decided" in "; ".join(tasks_against_expectations("x", {}, wanted))

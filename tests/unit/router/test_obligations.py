@@ -23,6 +23,7 @@ def ruling(outcome: Outcome = "due", recipient: str | None = "mo-jo-16", told: b
         owner="watch",
         clock="asap",
         due_at=None,
+        target_at=None,
         review_after=timedelta(hours=1) if outcome == "review" else None,
         priority="first_notice",
         acknowledgement="accepted",

@@ -3,6 +3,7 @@
 from alembic import op
 
 from kernel.messaging_schema import MESSAGING_V1
+from kernel.policy import APPLIED_POLICY_V1
 
 revision = "eligibility_0001"
 down_revision = None
@@ -26,7 +27,8 @@ TABLES = (
     """,
     "CREATE INDEX subject_facts_subject ON subject_facts (subject_id)",
     "ALTER TABLE subject_facts ALTER COLUMN sealed SET STORAGE EXTERNAL",
-    # Every evaluation that an encounter event caused, and those of the calendar that changed an answer.
+    # Every evaluation that an encounter event caused, and those of the calendar and of a release of the law that
+    # changed an answer. `sealed` holds no words of the law: the release of law_version has them.
     """
     CREATE TABLE determination (
         determination_id uuid PRIMARY KEY,
@@ -43,7 +45,8 @@ TABLES = (
     """,
     "CREATE INDEX determination_facts ON determination (facts_id)",
     "ALTER TABLE determination ALTER COLUMN sealed SET STORAGE EXTERNAL",
-    # Where each subject stands now. look_again_on is no birthday: it tells the week, see domain/determinations.py.
+    # Where each subject stands now. look_again_on is no birthday: it tells the week; answers is keyed with the
+    # subject's own key and tells nothing without it: see domain/determinations.py.
     """
     CREATE TABLE subject (
         subject_id uuid PRIMARY KEY,
@@ -55,8 +58,29 @@ TABLES = (
         facts_id uuid NOT NULL REFERENCES subject_facts,
         determination_id uuid NOT NULL REFERENCES determination,
         published_id uuid NOT NULL REFERENCES determination,
+        answers bytea NOT NULL,
+        law_digest text NOT NULL,
         look_again_on date,
         retracted boolean NOT NULL DEFAULT false
+    )
+    """,
+    # One row for each part of the persons, by subject_id, and release: how far its evaluation of everybody has come.
+    # Moved on in the transaction that stores the changes. `noted` orders releases as they came to apply here.
+    """
+    CREATE TABLE rerun (
+        law_digest text NOT NULL,
+        part smallint NOT NULL,
+        noted bigint NOT NULL,
+        law_version text NOT NULL,
+        schedule bytea NOT NULL,
+        cursor uuid,
+        persons bigint NOT NULL DEFAULT 0,
+        changed bigint NOT NULL DEFAULT 0,
+        erased bigint NOT NULL DEFAULT 0,
+        failed bigint NOT NULL DEFAULT 0,
+        started_at timestamptz NOT NULL,
+        finished_at timestamptz,
+        PRIMARY KEY (law_digest, part)
     )
     """,
     "CREATE INDEX subject_encounter ON subject (encounter_id)",
@@ -65,5 +89,5 @@ TABLES = (
 
 
 def upgrade() -> None:
-    for statement in (*TABLES, *MESSAGING_V1):
+    for statement in (*TABLES, *MESSAGING_V1, APPLIED_POLICY_V1):
         op.execute(statement)

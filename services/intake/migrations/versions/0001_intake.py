@@ -3,6 +3,7 @@
 from alembic import op
 
 from kernel.messaging_schema import MESSAGING_V1
+from kernel.policy import APPLIED_POLICY_V1
 
 revision = "intake_0001"
 down_revision = None
@@ -52,6 +53,15 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX request_answered_at ON request USING brin (answered_at)",
+    # What a person did. `name` and `content` are keyed hashes: which duty it was tells age, custody or conduct.
+    """
+    CREATE TABLE task (
+        name bytea PRIMARY KEY,
+        content bytea NOT NULL,
+        subject_id uuid NOT NULL REFERENCES subject,
+        completed_at timestamptz NOT NULL
+    )
+    """,
     """
     CREATE TABLE obligation_view (
         id uuid PRIMARY KEY,
@@ -65,6 +75,7 @@ STATEMENTS = (
         owner text,
         clock text NOT NULL,
         due_at timestamptz,
+        target_at timestamptz,
         review_at timestamptz,
         decided_at timestamptz NOT NULL,
         escalation integer NOT NULL DEFAULT 0,
@@ -95,5 +106,5 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    for statement in (*STATEMENTS, *MESSAGING_V1):
+    for statement in (*STATEMENTS, *MESSAGING_V1, APPLIED_POLICY_V1):
         op.execute(statement)

@@ -1,8 +1,9 @@
-"""Subjects, obligations, notices and their delivery."""
+"""Subjects, decisions, obligations, notices and their delivery."""
 
 from alembic import op
 
 from kernel.messaging_schema import MESSAGING_V1
+from kernel.policy import APPLIED_POLICY_V1
 
 revision = "router_0001"
 down_revision = None
@@ -14,6 +15,7 @@ STATEMENTS = (
     """
     CREATE TABLE subject (
         subject_id uuid PRIMARY KEY,
+        subject_number integer NOT NULL,
         encounter_id uuid NOT NULL,
         agency text,
         jurisdiction text NOT NULL,
@@ -24,10 +26,38 @@ STATEMENTS = (
         sealed bytea NOT NULL,
         last_event_id uuid NOT NULL,
         correlation_id uuid NOT NULL,
-        traceparent text
+        traceparent text,
+        review_at timestamptz
     )
     """,
     "CREATE INDEX subject_encounter ON subject (encounter_id)",
+    # When the first review of a subject runs out, whichever duty it is about.
+    "CREATE INDEX subject_review ON subject (review_at) WHERE review_at IS NOT NULL",
+    # Every decision on every duty with its reasons, for ever: one row holds those that were new or changed at one time.
+    # Sealed, because the outcomes of most duties tell age, custody or conduct.
+    """
+    CREATE TABLE decision (
+        subject_id uuid NOT NULL REFERENCES subject ON DELETE CASCADE,
+        number integer NOT NULL,
+        event_id uuid NOT NULL,
+        decided_at timestamptz NOT NULL,
+        law_version text NOT NULL,
+        policy_version text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (subject_id, number)
+    )
+    """,
+    # What a person did. Sealed: which duty, and the reference.
+    """
+    CREATE TABLE completion (
+        event_id uuid PRIMARY KEY,
+        subject_id uuid NOT NULL REFERENCES subject ON DELETE CASCADE,
+        completed_at timestamptz NOT NULL,
+        sealed bytea NOT NULL
+    )
+    """,
+    "CREATE INDEX completion_subject ON completion (subject_id)",
+    # The duties that a notice fulfils, as they stand; whom a notice goes to shows what is in here.
     """
     CREATE TABLE obligation (
         obligation_id uuid PRIMARY KEY,
@@ -41,23 +71,16 @@ STATEMENTS = (
         owner text NOT NULL,
         clock text NOT NULL,
         due_at timestamptz,
+        target_at timestamptz,
         review_at timestamptz,
         review_expired boolean NOT NULL,
         acknowledgement text NOT NULL,
         citations text NOT NULL,
         decided_by text NOT NULL,
         basis_tag bytea NOT NULL,
-        law_version text NOT NULL,
-        policy_version text NOT NULL,
-        decided_at timestamptz NOT NULL,
-        decided_event_id uuid NOT NULL,
         met_at timestamptz,
         UNIQUE (subject_id, duty_id)
     )
-    """,
-    """
-    CREATE INDEX obligation_review ON obligation (review_at)
-    WHERE outcome = 'review' AND NOT review_expired AND review_at IS NOT NULL
     """,
     # What is told, once written never changed but for `live` and `replaced_by`. Wide rows: kept apart from the
     # narrow ones that every attempt updates.
@@ -111,6 +134,8 @@ STATEMENTS = (
     CREATE INDEX delivery_due ON delivery (recipient_id, priority, next_attempt_at)
     WHERE state IN ('pending', 'held')
     """,
+    # Workers that may hold leases; each holds an advisory lock while it lives.
+    "CREATE TABLE courier_worker (worker uuid PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())",
     """
     CREATE TABLE attempt (
         notice_id uuid NOT NULL,
@@ -146,5 +171,5 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    for statement in (*STATEMENTS, *MESSAGING_V1):
+    for statement in (*STATEMENTS, *MESSAGING_V1, APPLIED_POLICY_V1):
         op.execute(statement)

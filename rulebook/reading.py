@@ -1,0 +1,246 @@
+"""From the truths of comparisons to the record of one program; persons of whom the same is known share it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from rulebook.answers import Answer, Supply
+from rulebook.compiled import CompiledProgram, CompiledProgramVersion
+from rulebook.kleene import Truth
+from rulebook.leaves import Leaf
+from rulebook.missing import NOTHING_MISSING, Gaps
+from rulebook.records import Note, Record, answer_digest, fact_names
+from rulebook.schema import FactSpec
+from rulebook.trees import Evaluation, Tree
+from rulebook.values import Among, Interval
+
+if TYPE_CHECKING:
+    from rulebook.loader import Law
+
+ANSWERS: dict[Truth, Answer] = {
+    Truth.TRUE: "eligible",
+    Truth.UNKNOWN: "potentially_eligible",
+    Truth.FALSE: "not_eligible",
+}
+SUPPLY: dict[Truth, Supply] = {Truth.TRUE: "available", Truth.UNKNOWN: "unknown", Truth.FALSE: "not_available"}
+_KEPT = 512
+"""Records of one reading that are kept."""
+_DAYS = 64
+"""Days for which it is kept which version is in force."""
+_RELEASES = 8
+"""Releases whose readers are kept; more than one is in use only while the law changes."""
+
+Partly = Mapping[str, Interval | Among]
+
+
+def verdict(program: CompiledProgram, truths: Mapping[int, Truth], as_of: date) -> Truth:
+    """The bare truth of a program, whichever version applies."""
+    if program.by_key is None:
+        version = program.version_on(as_of)
+        return Truth.FALSE if version is None else truths[version.when.index]
+    if truths[program.by_key.yes.index] == Truth.TRUE:
+        return Truth.TRUE
+    return Truth.FALSE if truths[program.by_key.no.index] == Truth.TRUE else Truth.UNKNOWN
+
+
+class Reader:
+    """One program of one release."""
+
+    def __init__(self, program: CompiledProgram, law: "Law", numbers: Mapping[str, int]) -> None:
+        self.program = program
+        every = {leaf.index: leaf for tree in program.trees() for leaf in tree.leaves()}
+        self.leaves: Sequence[Leaf] = sorted(every.values(), key=lambda leaf: leaf.sort_key)
+        """All comparisons of the program: a record names them by their position here."""
+        self.positions = {leaf.index: position for position, leaf in enumerate(self.leaves)}
+        self._catalogue = law.facts
+        self._numbers = numbers
+        self._released = law.release.in_force_from
+        self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
+        self._days: dict[date, _Reading | None] = {}
+        self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
+
+    def record(self, on: Evaluation, partly: Partly, known_at: date | None, presumed: Answer | None) -> Record:
+        """`on` holds the truths of the whole plan; `presumed` is the outcome with the law's presumptions, if any."""
+        program = self.program
+        if known_at is None and program.by_key is None:
+            reading = self._on(on.as_of)
+            if reading is None:
+                return self.without_version("not_eligible", "not_in_force", presumed)
+            return reading.record(on, partly, presumed)
+        known = program.known(known_at, self._released)
+        if not known:
+            return self.without_version("potentially_eligible", "not_known", presumed)
+        key = program.spec.version_key
+        day = on.as_of if key is None else on.facts.get(key)
+        if not isinstance(day, date):
+            return self._reading(known, by_key=True).record(on, partly, presumed)
+        version = program.version_on(day, known)
+        if version is None and key is not None:
+            # The law of a day that a fact names is not held here: our ignorance, and not the person's fault.
+            if verdict(program, on.truths, on.as_of) != Truth.UNKNOWN:
+                return self._reading(known, by_key=True).record(on, partly, presumed)
+            return self.without_version("potentially_eligible", "not_in_force", presumed)
+        if version is None:
+            return self.without_version("not_eligible", "not_in_force", presumed)
+        return self._reading((version,)).record(on, partly, presumed)
+
+    def verdict(self, truths: Mapping[int, Truth], as_of: date) -> Truth:
+        """As `verdict`, for a program that is asked on the same day again and again."""
+        if self.program.by_key is not None:
+            return verdict(self.program, truths, as_of)
+        reading = self._on(as_of)
+        return Truth.FALSE if reading is None else truths[reading.when]
+
+    def _on(self, day: date) -> "_Reading | None":
+        """The version in force, of a program whose version no fact chooses."""
+        if day not in self._days:
+            if len(self._days) >= _DAYS:
+                self._days.clear()
+            version = self.program.version_on(day)
+            self._days[day] = None if version is None else self._reading((version,))
+        return self._days[day]
+
+    def _reading(self, versions: tuple[CompiledProgramVersion, ...], *, by_key: bool = False) -> "_Reading":
+        asked = by_key, tuple([id(version) for version in versions])
+        found = self._readings.get(asked)
+        if found is None:
+            found = self._readings[asked] = _Reading(self, versions, self._catalogue, by_key=by_key)
+        return found
+
+    def without_version(self, outcome: Answer, note: Note, presumed: Answer | None) -> Record:
+        other = presumed if presumed != outcome else None
+        found = self._not_in_force.get((outcome, note, other))
+        if found is None:
+            key = self.program.spec.version_key
+            cites = frozenset({key} if key is not None and note == "not_in_force" else ())
+            found = self._not_in_force[outcome, note, other] = self.finished(
+                Record(
+                    program_id=self.program.spec.id,
+                    outcome=outcome,
+                    supply="unknown",
+                    version=None,
+                    presumed=other,
+                    note=note,
+                    cites=cites,
+                )
+            )
+        return found
+
+    def finished(self, record: Record) -> Record:
+        """With its digest and its JSON, made once for all persons who share it."""
+        digest = answer_digest(self.program.spec, record.outcome, record.supply, record.missing)
+        json = orjson.Fragment(orjson.dumps(record.content(self._numbers), option=orjson.OPT_SORT_KEYS))
+        return replace(record, digest=digest, json=json)
+
+
+class _Reading:
+    """One version of a program; or all of them, while it is not known which one applies."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        versions: tuple[CompiledProgramVersion, ...],
+        catalogue: Mapping[str, FactSpec],
+        *,
+        by_key: bool,
+    ) -> None:
+        self._reader = reader
+        self._versions = versions
+        self._catalogue = catalogue
+        self._by_key = reader.program.by_key if by_key else None
+        assert not by_key or self._by_key is not None, "only a version key leaves the version open"
+        self._gaps: Gaps = versions[0].gaps if self._by_key is None else self._by_key.gaps
+        leaves = {leaf.index: leaf for tree in self._trees() for leaf in tree.leaves()}
+        self.when = versions[0].when.index
+        """Of the version, if it is one."""
+        self._supply = tuple(version.supply for version in versions if version.spec.supply)
+        indices = sorted({*leaves, *(tree.index for tree in self._supply)})
+        self._pattern = itemgetter(*indices) if indices else _nothing_asked
+        self._by_day = any(type(leaf) is not Leaf for leaf in leaves.values())
+        self._kept: dict[Any, Record] = {}
+
+    def _trees(self) -> list[Tree]:
+        trees = [tree for version in self._versions for tree in (version.when, version.other_reading) if tree]
+        return trees if self._by_key is None else [*trees, self._by_key.yes, self._by_key.no]
+
+    def record(self, on: Evaluation, partly: Partly, presumed: Answer | None) -> Record:
+        truth = on.truths[self.when] if self._by_key is None else verdict(self._reader.program, on.truths, on.as_of)
+        key: Any = self._pattern(on.truths), presumed
+        if truth is Truth.UNKNOWN and (partly or self._by_day):
+            key = key, self._gaps.beyond(on, partly)
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            found = self._kept[key] = self._reader.finished(self._record(on, partly, truth, presumed))
+        return found
+
+    def _record(self, on: Evaluation, partly: Partly, truth: Truth, presumed: Answer | None) -> Record:
+        program, gaps = self._reader.program, self._gaps
+        deciding = gaps.deciding(on)
+        by_truth: dict[Truth, list[int]] = {Truth.TRUE: [], Truth.FALSE: [], Truth.UNKNOWN: []}
+        for leaf in deciding:
+            by_truth[leaf.truth(on)].append(self._reader.positions[leaf.index])
+        is_open = truth == Truth.UNKNOWN
+        wanted: set[str] = set()
+        if is_open:
+            wanted = gaps.lacking(on)
+            key = program.spec.version_key
+            if self._by_key is not None and key is not None:
+                wanted.add(self._catalogue[key].ask or key)
+        readings = self._readings(on, truth)
+        outcome: Answer = "disputed" if readings else ANSWERS[truth]
+        single = self._versions[0] if len(self._versions) == 1 else None
+        position = next((n for n, version in enumerate(program.versions) if version is single), None)
+        told_apart = presumed is not None and presumed != outcome and readings is None
+        return Record(
+            program_id=program.spec.id,
+            outcome=outcome,
+            supply=self._supply_of(on),
+            version=position,
+            yes=tuple(by_truth[Truth.TRUE]),
+            no=tuple(by_truth[Truth.FALSE]),
+            open=tuple(by_truth[Truth.UNKNOWN]),
+            missing=tuple(sorted(wanted)),
+            gaps=gaps.missing(on, partly) if is_open else NOTHING_MISSING,
+            would_change=gaps.would_change(on) if truth == Truth.FALSE else (),
+            presumed=presumed if told_apart else None,
+            readings=readings,
+            cites=frozenset(fact for leaf in deciding for fact in leaf.facts),
+        )
+
+    def _readings(self, on: Evaluation, truth: Truth) -> tuple[Answer, Answer] | None:
+        version = self._versions[0]
+        if self._by_key is not None or version.other_reading is None or version.spec.dispute is None:
+            return None
+        other = version.other_reading.truth(on)
+        return None if other == truth else (ANSWERS[truth], ANSWERS[other])
+
+    def _supply_of(self, on: Evaluation) -> Supply:
+        if not self._supply:
+            return "not_limited"
+        truths = {version.supply.truth(on) for version in self._versions}
+        return SUPPLY[truths.pop()] if len(truths) == 1 else "unknown"
+
+
+def _nothing_asked(_: Mapping[int, Truth]) -> None:
+    """The pattern of a condition that asks for nothing."""
+
+
+_READERS: dict[str, tuple["Law", dict[str, Reader]]] = {}
+
+
+def readers(law: "Law") -> Mapping[str, Reader]:
+    """The readers of all programs of a release, by id: made when first asked for, then kept."""
+    found = _READERS.get(law.digest)
+    if found is None or found[0] is not law:
+        while len(_READERS) >= _RELEASES:
+            _READERS.pop(next(iter(_READERS)))
+        numbers = {fact: number for number, fact in enumerate(fact_names(law.facts))}
+        made = {program.spec.id: Reader(program, law, numbers) for program in law.programs}
+        found = _READERS[law.digest] = (law, made)
+    return found[1]

@@ -1,0 +1,33 @@
+"""The release that an answer was given under, also when another one is in force now."""
+
+import asyncio
+from pathlib import Path
+
+from rulebook.errors import LawError
+from rulebook.loader import LAW, Law
+from rulebook.release import load_release
+
+_KEPT = 4
+
+
+class Releases:
+    """The release in force, and archived ones as they are asked for."""
+
+    def __init__(self, law: Law, root: Path | None) -> None:
+        self._law = law
+        self._root = root or LAW
+        self._archived: dict[str, Law] = {}
+
+    async def of(self, version: str, digest: str) -> Law:
+        """Raises LawError if it is not archived, or was archived with another content."""
+        if digest == self._law.digest:
+            return self._law
+        found = self._archived.get(digest)
+        if found is None:
+            found = await asyncio.to_thread(load_release, version, self._root)
+            if found.digest != digest:
+                raise LawError(f"release {version} is archived with another content than the answer was given under")
+            while len(self._archived) >= _KEPT:
+                self._archived.pop(next(iter(self._archived)))
+            self._archived[digest] = found
+        return found

@@ -1,0 +1,119 @@
+"""The child process that evaluates everybody again: `python -m services.eligibility.rerun`, settings as the service's.
+
+Tells how far it is, a line of JSON after each batch. Ends when everybody is done, on SIGTERM or SIGINT, or when whoever
+started it is gone (its standard input ends), always after a whole batch.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import orjson
+import uvloop
+
+from kernel.clock import system_clock
+from kernel.database import Database
+from kernel.doorbell import wait_for
+from kernel.keyset import Keyset
+from kernel.outbox import Outbox
+from kernel.settings import load_settings
+from kernel.subject_keys import SubjectKeys
+from kernel.telemetry import configure_logging
+from rulebook.loader import load_law
+from services.eligibility.adapters.reruns import PostgresReruns
+from services.eligibility.adapters.store import PostgresStore
+from services.eligibility.application.matching import Matching
+from services.eligibility.application.rerunning import Progress, Rerunning
+from services.eligibility.settings import EligibilitySettings
+
+NAME = "eligibility"
+FINISHED, STOPPED = 0, 3
+"""Exit status: everybody is done; stopped, and to be gone on with."""
+_MOST_WAITING = 500
+"""Events of ours that may wait to be published: while there are more, no batch is begun, so that the answers about
+somebody who is reported now do not queue behind a release of the law."""
+_LOOK_SECONDS = 0.2
+
+
+async def rerun(
+    database: Database,
+    rerunning: Rerunning,
+    stop: asyncio.Event,
+    tell: Callable[[Progress], None],
+    *,
+    rest: float = 0.01,
+) -> bool:
+    """Batch by batch, until everybody is done (True) or `stop`. `rest`: seconds between batches, for others.
+
+    Raises Unavailable: run it again, it goes on where it was.
+    """
+    async with database.transaction() as tx:
+        found = await rerunning.begin(tx)
+    total = found.total
+    while not stop.is_set():
+        async with database.transaction() as tx:
+            crowded = await rerunning.waiting(tx, _MOST_WAITING) >= _MOST_WAITING
+        if crowded:
+            await wait_for(stop, _LOOK_SECONDS)
+            continue
+        async with database.transaction() as tx:
+            step = await rerunning.step(tx)
+        async with database.transaction() as tx:
+            told = await rerunning.progress(tx, total)
+        if told is None:
+            return True  # Another release applies by now, and has its own re-run.
+        tell(told)
+        if told.finished:
+            return True
+        # Where there is nothing to claim, others work at what is left.
+        await wait_for(stop, rest if step is not None else _LOOK_SECONDS)
+    return False
+
+
+def wired(settings: EligibilitySettings) -> tuple[Database, Rerunning]:
+    """Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
+    law = load_law(settings.law_path)
+    keys = SubjectKeys(Keyset.load(settings.keyset_file), service=NAME, clock=system_clock)
+    database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=1)
+    store = PostgresStore()
+    matching = Matching(law, store, keys, Outbox(NAME), system_clock)
+    return database, Rerunning(law, store, PostgresReruns(), matching, system_clock)
+
+
+async def main() -> int:
+    settings = load_settings(EligibilitySettings)
+    configure_logging(settings.log_level, output="json")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(sys.stdin.fileno(), _stop_at_the_end, sys.stdin.fileno(), stop)
+    database, rerunning = wired(settings)
+    # What is there now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        done = await rerun(database, rerunning, stop, _tell)
+    finally:
+        await database.close()
+    return FINISHED if done else STOPPED
+
+
+def _stop_at_the_end(pipe: int, stop: asyncio.Event) -> None:
+    if not os.read(pipe, 64):
+        asyncio.get_running_loop().remove_reader(pipe)
+        stop.set()
+
+
+def _tell(progress: Progress) -> None:
+    sys.stdout.buffer.write(orjson.dumps(progress) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(main()))

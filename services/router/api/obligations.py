@@ -1,0 +1,117 @@
+"""GET /v1/encounters/{encounter_id}/obligations: every duty's decision with its reasons, open tasks among them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from kernel.database import Database
+from kernel.http.gate import require
+from kernel.identity import Caller
+from services.router.application.reading import OpenedObligation, OpenedSubject, Reading, Standing
+
+SCOPE = "encounters:read"
+
+
+class Late(BaseModel):
+    """How late it was done, or is by now. Legal clocks and targets start at discovery, not at the report."""
+
+    seconds: int
+    against: Literal["law", "policy"]
+    """`law`: the legal clock ran out; `policy`: later than the operator wants."""
+
+
+class ObligationView(BaseModel):
+    """One duty, as decided last."""
+
+    obligation_id: UUID
+    duty_id: str
+    outcome: Literal["due", "not_due", "review"]
+    because: list[str]
+    """What the outcome stands on, such as `adult` or `county_unresolved`."""
+    flags: list[str] = []
+    reasons: list[str] = []
+    """The comparisons with what was reported that decided."""
+    state: Standing
+    """`told`: confirmed by the recipient's system; `done`: acknowledged as the duty demands, or done by a person."""
+    channel: Literal["electronic", "task"] = "electronic"
+    """A task is done by a person: tell us with `POST /v1/encounters/{encounter_id}/tasks`."""
+    owed_by: str = "reporting_agency"
+    owner: str
+    """Who has to act while it is open or for review."""
+    recipient_role: str
+    recipient_id: str | None = None
+    clock: str
+    due_at: datetime | None = None
+    target_at: datetime | None = None
+    review_at: datetime | None = None
+    told_at: datetime | None
+    done_at: datetime | None
+    reference: str | None
+    """Of the task, such as the number of the hotline call."""
+    late_by: Late | None
+    decided_by: Literal["rule", "timer", "human"] = "rule"
+    decided_at: datetime
+    revision: int
+    citations: list[str] = []
+    law_version: str | None
+    policy_version: str | None
+
+
+class SubjectObligations(BaseModel):
+    subject_number: int
+    subject_id: UUID
+    discovered_at: datetime
+    obligations: list[ObligationView]
+
+
+class Obligations(BaseModel):
+    encounter_id: UUID
+    subjects: list[SubjectObligations]
+
+
+def obligations_router(database: Database, reading: Reading) -> APIRouter:
+    routes = APIRouter(prefix="/v1/encounters", tags=["obligations"])
+
+    @routes.get("/{encounter_id}/obligations")
+    async def obligations(encounter_id: UUID, caller: Annotated[Caller, Depends(require(SCOPE))]) -> Obligations:
+        """Every duty about every person of an encounter that this agency reported: due, for review, or why not due.
+
+        404 for everybody else, and while nothing has been decided yet. Persons who were erased are left out.
+        """
+        async with database.transaction() as tx:
+            opened = await reading.of_encounter(tx, encounter_id, caller)
+        return Obligations(encounter_id=encounter_id, subjects=[_subject(one) for one in opened])
+
+    return routes
+
+
+def _subject(opened: OpenedSubject) -> SubjectObligations:
+    return SubjectObligations(
+        subject_number=opened.subject_number,
+        subject_id=opened.subject_id,
+        discovered_at=opened.discovered_at,
+        obligations=[_view(one) for one in opened.obligations],
+    )
+
+
+def _view(opened: OpenedObligation) -> ObligationView:
+    late = opened.late
+    return ObligationView.model_validate(
+        {
+            **opened.record,
+            "because": opened.record["basis"],
+            "obligation_id": opened.obligation_id,
+            "duty_id": opened.duty_id,
+            "state": opened.state,
+            "told_at": opened.told_at,
+            "done_at": opened.done_at,
+            "reference": opened.reference,
+            "late_by": late if late is None else Late(seconds=int(late.by.total_seconds()), against=late.against),
+            "decided_at": opened.decided_at,
+            "law_version": opened.law_version,
+            "policy_version": opened.policy_version,
+        }
+    )
