@@ -51,7 +51,7 @@ PERSONS, FULL = 20_000, 1_000_000
 CHANGED = 0.03
 TARGET_S_PER_MILLION = 90
 _LOADED_AT_ONCE = 500
-_FOOD, _LIMIT, _HIGHER = "programs/food_cash_energy_child_care.yaml", "lte: 130}", "lte: 150}"
+_FOOD, _LIMIT, _HIGHER = "programs/food_cash_energy_child_care.yaml", "percent: 130,", "percent: 150,"
 
 
 def main() -> None:

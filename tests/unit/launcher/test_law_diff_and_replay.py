@@ -14,7 +14,7 @@ from launcher.law_cases import read_case
 from launcher.law_commands import app
 from rulebook.loader import LAW, load_law
 from rulebook.programs import determine
-from services.eligibility.api.answers import presenter
+from services.eligibility.api.answers import present
 from services.eligibility.api.screen import ScreeningAnswers
 from tests.unit.law.people import noon
 
@@ -129,11 +129,10 @@ def test_a_release_that_is_none_is_named_with_those_that_are(
 def determination(tmp_path: Path, *, as_api: bool) -> tuple[Path, dict[str, Any]]:
     law = load_law()
     case = read_case(MINOR, 1, law)
-    stored = determine(
-        case.facts, law, jurisdiction="MO", encounter_at=case.encounter_at, as_of=noon("2026-11-22")
-    ).to_json()
+    found = determine(case.facts, law, jurisdiction="MO", encounter_at=case.encounter_at, as_of=noon("2026-11-22"))
+    stored = found.to_json()
     if as_api:
-        told = ScreeningAnswers.model_validate(presenter(law)(stored)).model_dump(mode="json")
+        told = ScreeningAnswers.model_validate(present(found, law)).model_dump(mode="json")
         stored = told | {"determination_id": "5b8f7a7e-0000-4000-8000-000000000000"}
     path = tmp_path / "determination.json"
     path.write_text(json.dumps(stored), "utf-8")
