@@ -20,13 +20,11 @@ from rulebook.kleene import Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation, Tree
-from rulebook.values import Among, Interval
+from rulebook.values import Among, Interval, Value
 from rulebook.ways import Alone, Change, Leaves, Plain, Search, make_room, ways_of_two
 
 MOST = 8
 """Sets in an answer."""
-_PARTLY = (Interval, Among, type(None))
-"""Types of what is known of a fact that is not known whole."""
 
 Sets = tuple[tuple[str, ...], ...]
 Beyond = tuple[tuple[tuple[str, Interval | Among], ...], tuple[Alone, ...], date | None]
@@ -112,7 +110,7 @@ class Gaps:
             for leaf in self.deciding(on)
             if truths[leaf.index] == Truth.UNKNOWN
             for fact in leaf.facts
-            if isinstance(facts.get(fact), _PARTLY)
+            if _lacks(facts.get(fact))
         }
 
     def beyond(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Beyond:
@@ -237,7 +235,7 @@ class Gaps:
 
     def _alone_of(self, leaf: Leaf, on: Evaluation) -> Alone:
         facts = on.facts
-        wanted = [fact for fact in leaf.facts if isinstance(facts.get(fact), _PARTLY)]
+        wanted = [fact for fact in leaf.facts if _lacks(facts.get(fact))]
         if isinstance(leaf, TableLeaf):
             each = dict(zip(leaf.facts, leaf.alone(facts, on.as_of), strict=True))
             return tuple([(self._bits[fact], each[fact]) for fact in wanted])
@@ -247,6 +245,13 @@ class Gaps:
             outcomes = {leaf.code({**facts, fact: day}, on.as_of) for day in days_around(leaf, fact, facts)}
             found.append((self._bits[fact], (Truth.TRUE in outcomes, Truth.FALSE in outcomes)))
         return tuple(found)
+
+
+def _lacks(value: Value | None) -> bool:
+    """Whether something of a fact is not known."""
+    if isinstance(value, Interval):
+        return value.low is None or value.low != value.high
+    return value is None or isinstance(value, Among)
 
 
 def _no_leaves(_: Mapping[int, Truth]) -> None:
