@@ -83,6 +83,11 @@ class Gaps:
         self._answers: dict[Any, Missing] = {}
         self._changes: dict[Any, Sets] = {}
         self._of_nothing: dict[tuple[int, date], Alone] = {}
+        self._above = {
+            leaf.index: {part.index for tree in trees for part in tree.parts() if leaf in part.leaves()}
+            for leaf in self._joint
+        }
+        """The parts of the conditions that a comparison of two facts is in."""
         self._named_before: dict[tuple[int, ...], Sets] = {}
         self._plain: dict[date | None, Plain] = {}
         self._inner = {
@@ -126,11 +131,7 @@ class Gaps:
         found = self._answers.get(key)
         if found is None:
             make_room(self._answers)
-            # Of most persons each fact is known or it is not: they share what was found out about part of a condition.
-            is_plain = not beyond[0] and not any(
-                fact in on.facts for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN for fact in leaf.facts
-            )
-            search = self._shared_search(on) if is_plain else Search(on, *self._open_leaves(on))
+            search = Search(on, *self._open_leaves(on)) if beyond[0] else self._shared_search(on)
             found = self._answers[key] = self._missing(search)
         return found
 
@@ -155,12 +156,19 @@ class Gaps:
         )
 
     def _shared_search(self, on: Evaluation) -> Search:
+        """For somebody of whom each fact is known or is not: what was found out about part of a condition is shared."""
         day = on.as_of if self._by_day else None
         plain = self._plain.get(day)
         if plain is None:
             make_room(self._plain)
             plain = self._plain[day] = Plain(*self._open_leaves(Evaluation({}, on.as_of)), self._inner)
-        return Search(on, plain.leaves, plain.ranges, plain)
+        leaves, apart = plain.leaves, set[int]()
+        for leaf in self._joint:
+            if leaf.truth(on) == Truth.UNKNOWN and any(fact in on.facts for fact in leaf.facts):
+                # One of the two is known: how the other one settles it hangs on its value.
+                leaves = leaves | {leaf.index: ways_of_two(self._alone(leaf, on))}
+                apart |= self._above[leaf.index]
+        return Search(on, leaves, plain.ranges, plain, apart)
 
     def _named(self, found: Iterable[int]) -> Sets:
         key = tuple(found)

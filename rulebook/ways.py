@@ -4,7 +4,7 @@ A way is a pair of bits: the facts that it needs, and the cells (`rulebook.cells
 that one fact never has to hold two values at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import reduce
 from operator import and_, or_
 from typing import Any
@@ -68,13 +68,20 @@ class Search:
     """Ways in which conditions become what is wanted of them, for one person on one day."""
 
     def __init__(
-        self, on: Evaluation, leaves: Leaves, ranges: Mapping[int, list[int]], plain: Plain | None = None
+        self,
+        on: Evaluation,
+        leaves: Leaves,
+        ranges: Mapping[int, list[int]],
+        plain: Plain | None = None,
+        apart: Collection[int] = (),
     ) -> None:
+        """With `plain`, what is found is shared with others, but of the parts whose index is in `apart`."""
         self._on = on
         self._truths = on.truths
         self._leaves = leaves
         self._ranges = ranges
         self._plain = plain
+        self._apart = apart
         self._known: dict[tuple[int, Truth], list[Way]] = {}
 
     def ways(self, tree: Tree, wanted: Truth) -> list[Way]:
@@ -86,7 +93,7 @@ class Search:
             return self._leaf(tree, wanted)
         key: Any = tree.index, wanted
         known: dict[Any, list[Way]] = self._known
-        if self._plain is not None and tree.size > 1:
+        if self._plain is not None and tree.size > 1 and tree.index not in self._apart:
             known = self._plain.ways
             key = key, self._plain.inner[tree.index](self._truths)
         found = known.get(key)
@@ -143,7 +150,7 @@ class Search:
         if isinstance(tree, Leaf):
             ways = self._leaf(tree, wanted)
             return reduce(and_, (facts for facts, _ in ways)) if ways else None
-        if self._plain is None or tree.size == 1:
+        if self._plain is None or tree.size == 1 or tree.index in self._apart:
             return self._needed(tree, wanted)
         key = tree.index, wanted, self._plain.inner[tree.index](self._truths)
         known = self._plain.needed
