@@ -149,7 +149,9 @@ def million(law: Law) -> dict[str, Any]:
 def _random_columns(law: Law, rows: int) -> dict[str, columns.Column]:
     dice = np.random.default_rng(566223)
     found: dict[str, columns.Column] = {}
-    asked = {leaf.fact for program in law.programs for tree in program.trees() for leaf in tree.leaves()}
+    asked = {
+        fact for program in law.programs for tree in program.trees() for leaf in tree.leaves() for fact in leaf.facts
+    }
     derived = {fact for derivation in law.derivations for fact, _ in derivation.then}
     for fact in sorted(asked - derived):
         spec = law.facts[fact]

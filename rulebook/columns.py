@@ -33,6 +33,8 @@ Column = Masks | Bounds
 
 ROWS = 1 << 15
 """Persons evaluated at a time: the columns of one step stay in the processor's cache."""
+_FEW = 24
+"""People in a household, as households are."""
 _DIGITS = 6
 _OPEN_LOW, _OPEN_HIGH = -(1 << 62), 1 << 62
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -271,9 +273,16 @@ def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
 
 def _amounts(sizes: Numbers, amount: Callable[[int], int | None], nothing: int) -> Numbers:
     """The amount of each size, looked up once for each that occurs."""
-    distinct, where = np.unique(np.maximum(sizes, 1), return_inverse=True)
-    amounts = (None if size == _OPEN_HIGH else amount(int(size)) for size in distinct)
-    return np.array([nothing if one is None else one for one in amounts], np.int64)[where]
+    counted = np.maximum(sizes, 1)
+    few = counted <= _FEW
+    if (few | (counted == _OPEN_HIGH)).all():
+        # No sorting for households as they are: the place in the list is the size, and 0 is nothing known.
+        each = [None, *map(amount, range(1, _FEW + 1))]
+        where = np.where(few, counted, 0)
+    else:
+        distinct, where = np.unique(counted, return_inverse=True)
+        each = [None if size == _OPEN_HIGH else amount(int(size)) for size in distinct]
+    return np.array([nothing if one is None else one for one in each], np.int64)[where]
 
 
 def _bounds(columns: Columns, fact: str) -> Bounds:
