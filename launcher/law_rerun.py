@@ -161,6 +161,7 @@ async def _settings(data_dir: Path, law: Path | None) -> "AsyncIterator[Eligibil
     """Of the installation that the environment names, else of the one in the data directory, running or not."""
     from kernel.errors import ConfigurationError
     from kernel.settings import PREFIX, load_settings
+    from launcher.catalogue import migrate
     from launcher.home import at
     from launcher.postgres import EmbeddedPostgres
     from services.eligibility.settings import EligibilitySettings
@@ -180,4 +181,5 @@ async def _settings(data_dir: Path, law: Path | None) -> "AsyncIterator[Eligibil
         yield found
         return
     async with server:
+        await migrate(server.dsn, None)
         yield found

@@ -9,7 +9,7 @@ from kernel.sealing import Sealed
 from rulebook.loader import Law
 from services.eligibility.application.rerunning import PARTS, Part, Person, Progress, Step
 
-_BITS = 128 - (PARTS - 1).bit_length()
+_FIRST = UUID(int=0)
 
 
 class PostgresReruns:
@@ -83,18 +83,15 @@ class PostgresReruns:
         return False
 
     async def batch(self, tx: Transaction, part: Part, law: Law, limit: int) -> list[Person]:
-        last = (part.number + 1 << _BITS) - 1
-        # The first id of a part belongs to it, too.
-        after = part.cursor if part.cursor is not None else UUID(int=max((part.number << _BITS) - 1, 0))
         rows = await tx.driver.fetch(
             """
             SELECT s.subject_id, s.jurisdiction, s.answers, f.event_id, f.encounter_at, f.sealed
             FROM subject AS s JOIN subject_facts AS f ON f.event_id = s.facts_id
-            WHERE s.subject_id > $1 AND s.subject_id <= $2 AND s.law_digest <> $3 AND NOT s.retracted
+            WHERE s.part = $1 AND s.subject_id > $2 AND s.law_digest <> $3 AND NOT s.retracted
             ORDER BY s.subject_id LIMIT $4
             """,
-            after,
-            UUID(int=last),
+            part.number,
+            part.cursor or _FIRST,
             law.digest,
             limit,
         )

@@ -26,6 +26,7 @@ from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import counter, current_traceparent, logger, tracing
 from rulebook.loader import Law
+from rulebook.population import next_common_change
 from rulebook.programs import record
 from rulebook.records import Recorded
 from services.eligibility.application.ports import Evaluation, Facts, Standing, Store
@@ -33,6 +34,9 @@ from services.eligibility.domain.determinations import answers_tag, determinatio
 
 EVALUATIONS = counter("evaluations", "Persons evaluated, by what came of it", ["outcome"])
 """`made`, `changed`, `unchanged`; `erased`: the subject's key is gone; `failed`: looked at again the next day."""
+
+_DAYS = 64
+"""Days for which it is kept when the law changes next."""
 
 log = logger(__name__)
 
@@ -56,6 +60,7 @@ class Matching:
         self.keys = keys
         self._outbox = outbox
         self._clock = clock
+        self._everybody_on: dict[tuple[str, date], date | None] = {}
 
     async def encounters(self, tx: Transaction, events: Sequence[Event]) -> None:
         """Events of the topic `encounters`, in order. Raises SealBroken or LawError for one that cannot be handled.
@@ -145,7 +150,7 @@ class Matching:
     ) -> tuple[str, date | None]:
         found = self._evaluate(standing.facts, standing.jurisdiction, key, now)
         if answers_tag(key.secret, found.answers()) == standing.answers:
-            return "unchanged", look_again_on(found.next_change_on, day)
+            return "unchanged", self._look_again_on(found)
         identity = determination_id(standing.facts.event_id, self._law.digest, day)
         with tracing(standing.traceparent):
             self._conclude(
@@ -159,7 +164,7 @@ class Matching:
                 _Origin.of(standing),
                 caused_by=standing.published_id,
             )
-        return "changed", look_again_on(found.next_change_on, day)
+        return "changed", self._look_again_on(found)
 
     def _evaluate(self, facts: Facts, jurisdiction: str, key: DataKey, as_of: datetime) -> Recorded:
         opened = unseal(key, facts.event_id, facts.sealed.groups, self.keys.granted)
@@ -215,11 +220,23 @@ class Matching:
             answers=answers,
             law_digest=found.law_digest,
             published_id=identity if before is None or changed else before.published_id,
-            look_again_on=look_again_on(found.next_change_on, found.as_of),
+            look_again_on=self._look_again_on(found),
         )
         if published:
             news.events.append(self._event(evaluation, facts, origin, len(found.programs), caused_by))
         return "made" if before is None else "changed" if changed else "unchanged"
+
+    def _look_again_on(self, found: Recorded) -> date | None:
+        return look_again_on(found.next_change_on, found.as_of, self.everybody_on(found.jurisdiction, found.as_of))
+
+    def everybody_on(self, jurisdiction: str, today: date) -> date | None:
+        """The next day on which the law changes for everybody."""
+        key = jurisdiction, today
+        if key not in self._everybody_on:
+            if len(self._everybody_on) >= _DAYS:
+                self._everybody_on.clear()
+            self._everybody_on[key] = next_common_change(self._law, jurisdiction, today)
+        return self._everybody_on[key]
 
     def _event(self, evaluation: Evaluation, facts: Facts, origin: "_Origin", programs: int, caused_by: UUID) -> Event:
         # `next_change_on` is in the sealed part only: in the open it would tell a birthday.

@@ -16,11 +16,11 @@ from kernel.database import Transaction
 from kernel.sealing import DataKey, SealBroken, Sealed, unseal
 from kernel.telemetry import logger
 from rulebook.loader import Law
-from rulebook.population import Population, next_common_change, personal_changes
+from rulebook.population import Population, personal_changes
 from rulebook.reported import GROUPS, Reported
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.ports import Standing, Store
-from services.eligibility.domain.determinations import answers_tag, look_again_on
+from services.eligibility.domain.determinations import answers_tag
 
 BATCH = 2000
 """Persons per transaction, at most."""
@@ -33,7 +33,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The persons whose ids begin with one hexadecimal digit, and how far they are done."""
+    """The persons whose ids end with one hexadecimal digit (they begin with the time), and how far they are done."""
 
     number: int
     cursor: UUID | None
@@ -202,7 +202,7 @@ class Rerunning:
         days: dict[UUID, date] = {}
         for jurisdiction in {person.jurisdiction for person in persons}:
             today = self._law.local_date(jurisdiction, now)
-            day = look_again_on(next_common_change(self._law, jurisdiction, today), today)
+            day = self._matching.everybody_on(jurisdiction, today)
             if day is not None:
                 days |= {person.subject_id: day for person in persons if person.jurisdiction == jurisdiction}
         await self._reruns.look_again_by(tx, days)

@@ -27,12 +27,16 @@ def determination_id(facts_id: UUID, law_digest: str, day: date | None = None) -
     return uuid5(facts_id, law_digest if day is None else f"{law_digest}@{day.isoformat()}")
 
 
-def look_again_on(next_change_on: date | None, today: date) -> date | None:
+def look_again_on(next_change_on: date | None, today: date, everybody_on: date | None = None) -> date | None:
     """When to evaluate again: the Monday on or before the day on which an answer may change, then daily until it.
 
-    The exact day may be a birthday. It stays sealed; a table, and whoever reads it, knows only the week.
+    The exact day may be a birthday. It stays sealed; a table, and whoever reads it, knows only the week. The day on
+    which the law changes for everybody (`everybody_on`) tells nothing about anybody, and is kept as it is.
     """
     if next_change_on is None:
         return None
+    tomorrow = today + timedelta(days=1)
+    if next_change_on == everybody_on:
+        return max(next_change_on, tomorrow)
     monday = next_change_on - timedelta(days=next_change_on.weekday())
-    return max(monday, today + timedelta(days=1))
+    return max(monday, tomorrow)

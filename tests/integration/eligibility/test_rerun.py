@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from contracts.envelope import Event
 from contracts.events import DeterminationChanged, DeterminationMade, EncounterRetracted
 from kernel.bus.embedded import EmbeddedBus
+from kernel.identity import sign_request
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law, load_law
@@ -30,7 +32,7 @@ from services.eligibility.application.rerunning import PARTS, Progress, Rerunnin
 from services.eligibility.bootstrap import build
 from services.eligibility.rerun import FINISHED, STOPPED, rerun
 from services.eligibility.settings import EligibilitySettings
-from tests.integration.eligibility.builders import Eligibility, about
+from tests.integration.eligibility.builders import CLIENTS, Eligibility, about
 from tests.support.loops import running
 from tests.unit.rulebook.builders import release_copy
 
@@ -181,6 +183,9 @@ async def test_workers_share_the_persons_and_tell_each_change_once(eligibility: 
         for _ in range(3):
             group.create_task(worker())
     assert max(one.changed for one in told) == max(one.persons for one in told) == 60
+    # By the end of their ids: what begins them is the time.
+    parts = Counter(row[0] for row in await eligibility.rows("SELECT part FROM subject"))
+    assert parts == Counter(event.subject_id.int % PARTS for event in gaining if event.subject_id is not None)
     assert Counter(event.subject_id for event in await changes(eligibility)) == Counter(ids(gaining))
 
 
@@ -305,6 +310,30 @@ async def test_a_service_that_starts_with_a_new_release_evaluates_everybody_by_i
     async with running(again.run):
         pass
     assert len(await eligibility.rows("SELECT 1 FROM determination")) == 15
+
+
+async def test_answers_are_read_in_the_words_of_the_release_that_they_were_given_under(
+    eligibility: Eligibility, settings: EligibilitySettings, bus: EmbeddedBus, folder: Path, wider: Law
+) -> None:
+    (gaining,), (staying,) = await people(eligibility, 1, GAINS), await people(eligibility, 1, STAYS)
+    await apply(eligibility, wider)
+    newer = load_settings(EligibilitySettings, **settings.model_dump() | {"law_path": folder})
+    service = await build(newer, bus, clock=lambda: eligibility.now)
+    told = {}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=service.app), base_url="http://it") as client:
+        for name, event in (("gaining", gaining), ("staying", staying)):
+            path = f"/v1/encounters/{event.encounter_id}/determinations"
+            token = sign_request(CLIENTS["dss"]["key"], "dss", method="GET", path=path, body=b"", now=eligibility.now)
+            response = await client.get(path, headers={"Authorization": f"Bearer {token}"})
+            assert response.status_code == 200
+            (told[name],) = response.json()["subjects"]
+    await service.close()
+    assert {name: one["law_version"] for name, one in told.items()} == {"gaining": "2026.12.0", "staying": "2026.11.0"}
+    for one in told.values():
+        snap = next(answer for answer in one["programs"] if answer["program"] == "snap")
+        limits = {reason["lte"] for reason in snap["reasons"] if reason["fact"] == "household_income_pct_fpl"}
+        assert limits <= ({"150"} if one["law_version"] == "2026.12.0" else {"130"})
+        assert snap["citations"]
 
 
 async def test_where_nobody_stands_under_another_release_nothing_has_to_be_done(

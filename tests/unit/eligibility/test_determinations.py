@@ -52,5 +52,12 @@ def test_no_more_than_the_week_of_a_change_is_known(monday: date) -> None:
     assert {look_again_on(monday + timedelta(days=n), long_before) for n in range(7)} == {monday}
 
 
+@given(days, st.integers(1, 5000))
+def test_the_day_on_which_the_law_changes_for_everybody_is_no_secret(today: date, ahead: int) -> None:
+    change = today + timedelta(days=ahead)
+    assert look_again_on(change, today, change) == change
+    assert look_again_on(change, today, change + timedelta(days=1)) == look_again_on(change, today)
+
+
 def test_what_never_changes_by_itself_is_not_looked_at_again() -> None:
     assert look_again_on(None, date(2026, 11, 20)) is None

@@ -14,7 +14,7 @@ from rulebook.columns import encode
 from rulebook.errors import LawError
 from rulebook.generated import engine
 from rulebook.loader import LAW, load_law
-from rulebook.population import Population
+from rulebook.population import Population, next_common_change
 from rulebook.programs import determine, recall, record, records
 from rulebook.records import answer_digest
 from rulebook.reported import GROUPS, Reported
@@ -105,6 +105,15 @@ def test_straight_from_sealed_groups_everybody_could_act_upon_the_same(
     for row, one in enumerate(people):
         alone = record(one, _LAW, jurisdiction="MO", encounter_at=at, as_of=as_of)
         assert rows[row].tobytes() == alone.answers()
+
+
+@given(st.randoms(use_true_random=False), DAYS)
+@settings(max_examples=60, deadline=None)
+def test_what_changes_for_everybody_is_in_the_day_on_which_each_is_looked_at(dice: random.Random, day: date) -> None:
+    at = datetime.fromisoformat(f"{day}{NOON}")
+    found = record(reported(dice), _LAW, jurisdiction="MO", encounter_at=at, as_of=at).next_change_on
+    common = next_common_change(_LAW, "MO", day)
+    assert common is None or (found is not None and day < found <= common)
 
 
 def test_a_record_of_another_release_or_form_is_not_guessed_at() -> None:

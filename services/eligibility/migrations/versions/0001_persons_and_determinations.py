@@ -61,9 +61,11 @@ TABLES = (
         answers bytea NOT NULL,
         law_digest text NOT NULL,
         look_again_on date,
-        retracted boolean NOT NULL DEFAULT false
+        retracted boolean NOT NULL DEFAULT false,
+        part smallint NOT NULL GENERATED ALWAYS AS (get_byte(uuid_send(subject_id), 15) & 15) STORED
     )
     """,
+    "CREATE INDEX subject_part ON subject (part, subject_id)",
     # One row for each part of the persons, by subject_id, and release: how far its evaluation of everybody has come.
     # Moved on in the transaction that stores the changes. `noted` orders releases as they came to apply here.
     """
