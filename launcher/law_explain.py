@@ -24,6 +24,7 @@ from rulebook.person import known_facts, not_answered
 from rulebook.programs import determine
 from rulebook.review import settling
 from rulebook.schema import Period
+from rulebook.tables import in_words
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Reason, Tree, reason
 from rulebook.values import FactMap
 
@@ -173,19 +174,15 @@ class _Told:
             known = ", ".join(dict.fromkeys(self.standing(fact) for fact in leaf.facts))
         else:
             known = f"{'presumed' if one.fact in self.presumed else 'known'}: {_value(one.value)}"
-        return f"{self._compared(one)} ({known})"
+        return f"{_compared(one)} ({known})"
 
     def reason(self, one: Reason) -> str:
         outcome = {True: "holds", False: "does not hold", None: "is not known"}[one.holds]
-        return f"{self._compared(one)}: {outcome} (value: {_value(one.value)})"
+        return f"{_compared(one)}: {outcome} (value: {_value(one.value)})"
 
-    def _compared(self, one: Reason) -> str:
-        if not (isinstance(one.threshold, dict) and "table" in one.threshold):
-            return f"{one.fact} {one.operator} {one.threshold}"
-        table = one.threshold
-        month = ", by the month" if table.get("per") == "month" else ""
-        seen = "" if table["verified"] else ", amounts not verified"
-        return f"{one.fact} {one.operator} {table['percent']} % of {table['table']} for {table['of']}{month}{seen}"
+
+def _compared(one: Reason) -> str:
+    return f"{one.fact} {one.operator} {in_words(one.threshold)}"
 
 
 def _value(value: Any) -> str:
