@@ -51,7 +51,7 @@ PERSONS, FULL = 20_000, 1_000_000
 CHANGED = 0.03
 TARGET_S_PER_MILLION = 90
 _LOADED_AT_ONCE = 500
-_FOOD, _LIMIT, _HIGHER = "programs/food_cash_energy_child_care.yaml", "lte: 130}", "lte: 150}"
+_FOOD, _LIMIT, _HIGHER = "programs/food_cash_energy_child_care.yaml", "percent: 130,", "percent: 150,"
 
 
 def main() -> None:
@@ -120,9 +120,11 @@ def somebody(law: Law, dice: random.Random) -> SubjectFacts:
             group = groups["status" if spec.group == "status" else "circumstances"]
             group[fact] = dice.choice([*(spec.values or values[spec.type]), "unknown"])
     facts = groups["circumstances"]
-    facts["household_income_pct_fpl"] = dice.choice(["0", "80", "120", "220", "400"])
+    facts["household_size"] = dice.choice([1, 2, 4])
+    facts["household_income_monthly_cents"] = dice.choice([0, 100_000, 160_000, 290_000, 530_000])
     if dice.random() < CHANGED:
-        facts |= {"household_income_pct_fpl": "140", "countable_resources_usd": "100", "state_of_residence": "MO"}
+        facts |= {"household_size": 1, "household_income_monthly_cents": 186_200}
+        facts |= {"countable_resources_usd": "100", "state_of_residence": "MO"}
         groups["status"] = {}
     born = f"{dice.randint(1960, 2012)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
     return SubjectFacts.model_validate(

@@ -25,7 +25,7 @@ from rulebook import columns
 from rulebook.duties import DutyFacts, decide
 from rulebook.generated import engine, generate
 from rulebook.kleene import Truth
-from rulebook.leaves import Leaf
+from rulebook.leaves import Leaf, TableLeaf
 from rulebook.loader import Law, load_law
 from rulebook.person import known_facts
 from rulebook.programs import determine, verdicts
@@ -37,6 +37,7 @@ DAY = AT.date()
 COMPARED = ("mo_child_care_subsidy", "mohealthnet_adult_expansion", "snap", "ssi", "wic")
 PERSONS = 300
 MILLION = 1_000_000
+HOUSEHOLDS = range(1, 9)
 _ZEN = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "==", "is": "==", "ne": "!=", "in": "in"}
 
 
@@ -83,8 +84,13 @@ def report(law: Law, dice: random.Random) -> SubjectFacts:
 
 
 def _values(kind: str, members: Sequence[str]) -> list[Any]:
-    numbers = {"bool": [True, False], "int": [1, 30], "decimal": [0, 130, "138.5", 5000], "date": ["2026-06-01"]}
-    return list(members) or numbers[kind]
+    by_kind: dict[str, list[Any]] = {
+        "bool": [True, False],
+        "int": [1, 4, 200_000],
+        "decimal": [0, 130, "138.5", 5000],
+        "date": ["2026-06-01"],
+    }
+    return list(members) or by_kind[kind]
 
 
 def one_person(law: Law, reports: Sequence[SubjectFacts]) -> dict[str, Any]:
@@ -143,7 +149,9 @@ def million(law: Law) -> dict[str, Any]:
 def _random_columns(law: Law, rows: int) -> dict[str, columns.Column]:
     dice = np.random.default_rng(566223)
     found: dict[str, columns.Column] = {}
-    asked = {leaf.fact for program in law.programs for tree in program.trees() for leaf in tree.leaves()}
+    asked = {
+        fact for program in law.programs for tree in program.trees() for leaf in tree.leaves() for fact in leaf.facts
+    }
     derived = {fact for derivation in law.derivations for fact, _ in derivation.then}
     for fact in sorted(asked - derived):
         spec = law.facts[fact]
@@ -244,6 +252,9 @@ def json_logic(tree: Tree) -> Any:
             return {"or": inner}
         case NotTree():
             return {"!": inner}
+        case TableLeaf():
+            of, income, symbol = {"var": tree.lookup.of}, {"var": tree.fact}, _ZEN[tree.operator]
+            return {"or": [{"and": [{"===": [of, n]}, {symbol: [income, cents]}]} for n, cents in _by_size(tree)]}
         case Leaf(fact=fact, operator=operator, threshold=threshold):
             value = {"var": fact}
             if operator in ("in", "not_in"):
@@ -262,11 +273,20 @@ def zen_expression(tree: Tree) -> str:
             return " or ".join(inner) or "false"
         case NotTree():
             return f"not {inner[0]}"
+        case TableLeaf():
+            each = (f"({tree.lookup.of} == {n} and {tree.fact} {_ZEN[tree.operator]} {c})" for n, c in _by_size(tree))
+            return " or ".join(each)
         case Leaf(fact=fact, operator=operator, threshold=threshold):
             if operator in ("in", "not_in"):
                 return f"{fact} {operator.replace('_', ' ')} {json.dumps(list(threshold))}"
             return f"{fact} {_ZEN[operator]} {json.dumps(_literal(threshold))}"
     raise AssertionError(type(tree))
+
+
+def _by_size(leaf: TableLeaf) -> list[tuple[int, int]]:
+    """The other engines know no tables: one comparison for each size of household."""
+    amounts = ((size, leaf.lookup.cents(size, DAY)) for size in HOUSEHOLDS)
+    return [(size, cents) for size, cents in amounts if cents is not None]
 
 
 def _literal(threshold: Any) -> Any:

@@ -4,71 +4,38 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import orjson
-from pydantic import BaseModel, ValidationError
 from rich.text import Text
 from rich.tree import Tree as Shown
 
-from contracts.facts import EncounterReport, Screening, SubjectFacts
+from contracts.facts import SubjectFacts
 from kernel.errors import ConfigurationError
-from kernel.http.problems import field_errors
+from rulebook.cases import Case
 from rulebook.compiled import CompiledDuty, CompiledProgram
-from rulebook.duties import Decision, DutyFacts, decide
+from rulebook.duties import COUNTY_UNRESOLVED, Decision, DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.kleene import Truth
+from rulebook.knowledge import standing
 from rulebook.leaves import Leaf
 from rulebook.loader import Law
-from rulebook.person import fact_problems, known_facts
+from rulebook.person import known_facts, not_answered
 from rulebook.programs import determine
+from rulebook.review import settling
 from rulebook.schema import Period
-from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Tree, reason
+from rulebook.tables import in_words
+from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Reason, Tree, reason
+from rulebook.values import FactMap
 
+_STANDINGS = {
+    "known": "known",
+    "partly_known": "partly known",
+    "not_known": "asked, and not known",
+    "refused": "refused, do not ask again",
+    "not_asked": "not asked",
+}
 _MARKS = {Truth.TRUE: ("true", "green"), Truth.FALSE: ("false", "red"), Truth.UNKNOWN: ("unknown", "yellow")}
-_SHAPE = "write a report as in examples/encounters, or the body of POST /v1/screen"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One person, as the file tells."""
-
-    facts: SubjectFacts
-    encounter_at: datetime
-    discovered_at: datetime
-
-
-def read_case(path: Path, number: int, law: Law) -> Case:
-    """The subject `number` of a report, or the one of a screening. Raises ConfigurationError, without any value."""
-    try:
-        document = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_SHAPE}") from None
-    except orjson.JSONDecodeError as error:
-        raise ConfigurationError(f"{path}, line {error.lineno}: this is not JSON; {_SHAPE}") from None
-    if not isinstance(document, dict) or not {"subject", "subjects"} & document.keys():
-        raise ConfigurationError(f"{path} has neither `subject` nor `subjects`; {_SHAPE}")
-    model: type[BaseModel] = EncounterReport if "subjects" in document else Screening
-    try:
-        read = model.model_validate(document)
-    except ValidationError as error:
-        found = [problem | {"loc": ("body", *problem["loc"])} for problem in _plain(error)]
-        raise _wrong(path, ((bad.pointer, bad.detail) for bad in field_errors(found, document))) from None
-    if isinstance(read, EncounterReport):
-        subjects = {subject.subject_number: subject for subject in read.subjects}
-        if number not in subjects:
-            raise ConfigurationError(f"{path} has no subject {number}; give --subject {_either(map(str, subjects))}")
-        facts = read.facts_of(subjects[number])
-        case = Case(facts, read.encounter_at, read.discovered_at or read.encounter_at)
-    else:
-        assert isinstance(read, Screening)
-        case = Case(read.facts(), read.encounter_at, read.encounter_at)
-    problems = fact_problems(case.facts, law)
-    if problems:
-        raise _wrong(path, problems)
-    return case
 
 
 def explain(rule: str, case: Case, law: Law, *, jurisdiction: str, as_of: date) -> Shown:
@@ -90,7 +57,8 @@ def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, 
     day, encounter_on = law.local_date(jurisdiction, at), law.local_date(jurisdiction, case.encounter_at)
     found = determine(case.facts, law, jurisdiction=jurisdiction, encounter_at=case.encounter_at, as_of=at)
     answer = found.answer(program.spec.id)
-    on = Evaluation(known_facts(case.facts, law, encounter_on=encounter_on, as_of=day, presume=False), day)
+    known = known_facts(case.facts, law, encounter_on=encounter_on, as_of=day, presume=False)
+    on, told = Evaluation(known, day), _Told(case.facts, law, known)
     top = Shown(Text(f"{program.spec.name} ({program.spec.id}), as of {day}: {_words(answer.outcome)}", "bold"))
     top.add(Text(f"law {law.version}; service: {_words(answer.supply)}; confidence: {answer.confidence}"))
     if answer.note:
@@ -101,9 +69,9 @@ def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, 
         applied = list(program.versions)
     for version in applied:
         shown = _version(top, version.spec.effective, version.spec.cite)
-        _condition(shown.add, version.when, on)
-    _listed(top, "decided by", (str(one) for one in answer.reasons))
-    _listed(top, "missing", (f"{fact}: {law.facts[fact].question}" for fact in answer.missing))
+        _condition(shown.add, version.when, on, told)
+    _listed(top, "decided by", map(told.reason, answer.reasons))
+    _listed(top, "missing", map(told.missing, answer.missing))
     _listed(top, "any one of these sets could settle it", map(", ".join, answer.gaps.to_settle))
     _listed(top, "any one of these sets could settle it to yes", map(", ".join, answer.gaps.to_qualify))
     _listed(top, "never yes without", answer.gaps.needed)
@@ -128,7 +96,10 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
         jurisdiction=jurisdiction,
     )
     decision = _decision(duty, facts, law)
-    on = Evaluation(known_facts(case.facts, law, encounter_on=day, as_of=day), day)
+    known = known_facts(case.facts, law, encounter_on=day, as_of=day)
+    certain = known_facts(case.facts, law, encounter_on=day, as_of=day, presume=False)
+    on = Evaluation(known, day, engine(law).plan(jurisdiction).of_duties(known, day))
+    told = _Told(case.facts, law, known, frozenset(known) - frozenset(certain))
     top = Shown(Text(f"{duty.spec.title} ({duty.spec.id}): {_words(decision.outcome)}", "bold"))
     top.add(Text(f"law {law.version}; ages and versions count on the day of the encounter, {day}"))
     _listed(top, "because of", map(_words, decision.basis))
@@ -150,14 +121,19 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
         applies = truth is Truth.TRUE
         branch = shown.add(Text(label + (": this one applies" if applies else ""), "bold" if applies else ""))
         if rule.spec.when is not None:
-            _condition(branch.add, rule.when, on)
+            _condition(branch.add, rule.when, on, told)
         if applies:
             break
         if truth is Truth.UNKNOWN:
             missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
     asked = dict.fromkeys(law.facts[fact].ask or fact for fact in missing if not law.facts[fact].computed)
     _listed(top, "decided by", decision.reasons)
-    _listed(top, "missing", (f"{fact}: {law.facts[fact].question}" for fact in asked))
+    _listed(top, "missing", map(told.missing, asked))
+    outcome, gaps = settling(version, on)
+    if outcome == "review":
+        _listed(top, "any one of these sets could settle it", map(", ".join, gaps.to_settle))
+    if COUNTY_UNRESOLVED in decision.basis:
+        top.add(Text("missing: the county of the encounter, which says whom to tell"))
     if decision.review_after is not None:
         later = _decision(duty, replace(facts, review_expired=True), law)
         why = ", ".join(map(_words, later.basis))
@@ -178,22 +154,62 @@ def _version(top: Shown, period: Period, citations: Iterable[str]) -> Shown:
     return shown
 
 
-def _condition(add: Callable[[Text], Shown], tree: Tree, on: Evaluation, *, decides: bool = True) -> None:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a person told, in words that keep apart what was refused, not known, never asked, and only presumed."""
+
+    facts: SubjectFacts
+    law: Law
+    known: FactMap
+    presumed: frozenset[str] = frozenset()
+
+    def standing(self, fact: str) -> str:
+        return _STANDINGS[standing(fact, self.known, not_answered(self.facts))]
+
+    def missing(self, fact: str) -> str:
+        return f"{fact} ({self.standing(fact)}): {self.law.facts[fact].question}"
+
+    def comparison(self, leaf: Leaf, one: Reason) -> str:
+        if one.value is None:
+            known = ", ".join(dict.fromkeys(self.standing(fact) for fact in leaf.facts))
+        else:
+            known = f"{'presumed' if one.fact in self.presumed else 'known'}: {_value(one.value)}"
+        return f"{_compared(one)} ({known})"
+
+    def reason(self, one: Reason) -> str:
+        outcome = {True: "holds", False: "does not hold", None: "is not known"}[one.holds]
+        return f"{_compared(one)}: {outcome} (value: {_value(one.value)})"
+
+
+def _compared(one: Reason) -> str:
+    return f"{one.fact} {one.operator} {in_words(one.threshold)}"
+
+
+def _value(value: Any) -> str:
+    """A value, or the possibilities that are left; of a comparison on two facts, both."""
+    if not isinstance(value, dict):
+        return str(value)
+    if "one_of" in value:
+        return " or ".join(value["one_of"])
+    if value.keys() == {"from", "to"}:
+        return f"{'' if value['from'] is None else value['from']}..{'' if value['to'] is None else value['to']}"
+    return ", ".join(f"{fact} {_value(one)}" for fact, one in value.items())
+
+
+def _condition(add: Callable[[Text], Shown], tree: Tree, on: Evaluation, told: _Told, *, decides: bool = True) -> None:
     """A branch for each part. A part decides if its truth made the whole what it is; a leaf that does is marked."""
     word, style = _MARKS[tree.truth(on)]
     if isinstance(tree, Leaf):
-        one = reason(tree, on)
-        known = "nothing known" if one.value is None else f"known: {one.value}"
         mark = "  <- decides" if decides else ""
-        add(Text(f"{word}: {one.fact} {one.operator} {one.threshold} ({known}){mark}", style))
+        add(Text(f"{word}: {told.comparison(tree, reason(tree, on))}{mark}", style))
         return
     if isinstance(tree, (AllTree, AnyTree)) and len(tree.children) == 1:
-        _condition(add, tree.children[0], on, decides=decides)
+        _condition(add, tree.children[0], on, told, decides=decides)
         return
     branch = add(Text(f"{word}: {_joined(tree)}", style))
     for child in tree.children:
         same = isinstance(tree, NotTree) or child.truth(on) == tree.truth(on)
-        _condition(branch.add, child, on, decides=decides and same)
+        _condition(branch.add, child, on, told, decides=decides and same)
 
 
 def _joined(tree: Tree) -> str:
@@ -228,14 +244,6 @@ def _unknown(rule: str, law: Law, here: list[str], jurisdiction: str) -> Configu
     near = get_close_matches(rule.lower(), lower, n=5, cutoff=0.4)
     close = _either(lower[name] for name in near) if near else "an id of law/programs or law/duties"
     return ConfigurationError(f"there is no program or duty {rule}; write {close}")
-
-
-def _wrong(path: Path, problems: Iterable[tuple[str, str]]) -> ConfigurationError:
-    return ConfigurationError(f"{path}: " + "; ".join(f"{field}: {detail}" for field, detail in problems))
-
-
-def _plain(error: ValidationError) -> list[dict[str, Any]]:
-    return [dict(problem) for problem in error.errors(include_url=False)]
 
 
 def _either(names: Iterable[str]) -> str:

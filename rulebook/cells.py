@@ -8,11 +8,8 @@ from typing import Any
 
 from rulebook.dates import plus_months
 from rulebook.kleene import Truth
-from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf, days_of
+from rulebook.leaves import AgeLeaf, Leaf, WithinLeaf, days_of
 from rulebook.values import Among, FactMap, Interval, Value
-
-_HOUSEHOLDS = 12
-"""Sizes that are tried; larger ones only raise the amounts further."""
 
 Cell = tuple[bool, ...]
 """For each of the leaves, whether it holds there."""
@@ -47,24 +44,15 @@ def boundary_values(leaves: Iterable[Leaf], value: Value | None, as_of: date) ->
     return [one for one in around if (low is None or low <= one) and (high is None or one <= high)]
 
 
-def joint_values(leaf: Leaf, fact: str, facts: FactMap, as_of: date) -> list[Any]:
-    """Exact values for one of the two facts of a leaf, at, before and after where the other one puts its threshold."""
-    found: list[Any] = []
-    if isinstance(leaf, TableLeaf):
-        sizes = range(1, _HOUSEHOLDS + 1)
-        amounts = (leaf.lookup.cents(size, as_of) for size in sizes)
-        near = [one for amount in amounts if amount is not None for one in (amount - 1, amount, amount + 1)]
-        found = list(sizes) if fact == leaf.lookup.of else [0, *near]
-    elif isinstance(leaf, AgeLeaf):
-        other = facts.get(next(one for one in leaf.facts if one != fact))
-        sign = -12 if fact == leaf.fact else 12
-        listed = leaf.threshold if isinstance(leaf.threshold, tuple) else (leaf.threshold,)
-        ages = {years for age in listed for years in (age, age + 1)}
-        for end in days_of(other):
-            if end is not None:
-                found += [one for age in ages for one in _around(plus_months(end, sign * age), "date")]
-    known = facts.get(fact)
-    low, high = (known.low, known.high) if isinstance(known, Interval) else (None, None)
+def days_around(leaf: AgeLeaf, fact: str, facts: FactMap) -> list[date]:
+    """Days for one of the two facts of an age on a day, around those on which the other one puts its thresholds."""
+    other = facts.get(next(one for one in leaf.facts if one != fact))
+    sign = -12 if fact == leaf.fact else 12
+    listed = leaf.threshold if isinstance(leaf.threshold, tuple) else (leaf.threshold,)
+    ages = {years for age in listed for years in (age, age + 1)}
+    ends = [end for end in days_of(other) if end is not None]
+    found = (one for end in ends for age in ages for one in _around(plus_months(end, sign * age), "date"))
+    low, high = days_of(facts.get(fact))
     return [one for one in found if (low is None or low <= one) and (high is None or one <= high)]
 
 

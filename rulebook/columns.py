@@ -33,6 +33,8 @@ Column = Masks | Bounds
 
 ROWS = 1 << 15
 """Persons evaluated at a time: the columns of one step stay in the processor's cache."""
+_FEW = 24
+"""People in a household, as households are."""
 _DIGITS = 6
 _OPEN_LOW, _OPEN_HIGH = -(1 << 62), 1 << 62
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -81,15 +83,41 @@ def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "La
 
 def outcomes(columns: Columns, law: "Law", jurisdiction: str, as_of: date) -> dict[str, Codes]:
     """The truth of each program for each person on a day, presumptions apart: see `rulebook.programs`."""
-    plan = engine(law).plan(jurisdiction)
-    trees = [tree for program in plan.programs for tree in _asked(program, as_of)]
     certain = [derivation for derivation in law.derivations if not derivation.presumption]
+    return _outcomes(columns, law, jurisdiction, as_of, certain, disputes=False)
+
+
+DISPUTED = 0b10
+"""Beside the codes of `rulebook.kleene.Truth`: the two readings of a rule before a court come out differently."""
+
+
+def answers(columns: Columns, law: "Law", jurisdiction: str, as_of: date, *, presume: bool = False) -> dict[str, Codes]:
+    """As `outcomes`, with DISPUTED where it is, and with what the law presumes taken for known if wanted."""
+    derivations = [derivation for derivation in law.derivations if presume or not derivation.presumption]
+    return _outcomes(columns, law, jurisdiction, as_of, derivations, disputes=not presume)
+
+
+def _outcomes(
+    columns: Columns,
+    law: "Law",
+    jurisdiction: str,
+    as_of: date,
+    derivations: Sequence[CompiledDerivation],
+    *,
+    disputes: bool,
+) -> dict[str, Codes]:
+    plan = engine(law).plan(jurisdiction)
+    trees = [tree for program in plan.programs for tree in _asked(program, as_of, disputes=disputes)]
     found: dict[str, list[Codes]] = {program.spec.id: [] for program in plan.programs}
     for part in columns.parts():
-        derived = derive(part, certain, law, as_of)
+        derived = derive(part, derivations, law, as_of)
         truths = evaluate(trees, derived, law.facts, as_of)
         for program in plan.programs:
-            found[program.spec.id].append(_program(program, derived, truths, as_of))
+            codes = _program(program, derived, truths, as_of)
+            other = _other_reading(program, as_of) if disputes else None
+            if other is not None:
+                codes = np.where(codes == truths[other.index], codes, np.uint8(DISPUTED))
+            found[program.spec.id].append(codes)
     return {name: np.concatenate(codes) if codes else np.empty(0, np.uint8) for name, codes in found.items()}
 
 
@@ -102,6 +130,19 @@ def rules(columns: Columns, law: "Law", jurisdiction: str, on: date) -> dict[str
         for duty in plan.duties:
             found[duty.spec.id].append(_rule(duty, derived, law, on))
     return {name: np.concatenate(one) if one else np.empty(0, np.int8) for name, one in found.items()}
+
+
+def fired(duty: CompiledDuty, columns: Columns, law: "Law", on: date) -> tuple[NDArray[np.int8], Masks]:
+    """The position of the rule that decides a duty that is in force, and the bits of those of its flags that hold."""
+    derived = derive(columns, law.derivations, law, on)
+    positions = _rule(duty, derived, law, on)
+    flags = np.zeros(columns.rows, np.uint64)
+    version = duty.version_on(on)
+    for position, rule in enumerate(version.rules if version else ()):
+        truths = evaluate((when for _, when in rule.flags), derived, law.facts, on)
+        for bit, (_, when) in enumerate(rule.flags):
+            flags |= ((truths[when.index] == Truth.TRUE) & (positions == position)).astype(np.uint64) << np.uint64(bit)
+    return positions, flags
 
 
 def evaluate(
@@ -232,9 +273,16 @@ def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
 
 def _amounts(sizes: Numbers, amount: Callable[[int], int | None], nothing: int) -> Numbers:
     """The amount of each size, looked up once for each that occurs."""
-    distinct, where = np.unique(np.maximum(sizes, 1), return_inverse=True)
-    amounts = (None if size == _OPEN_HIGH else amount(int(size)) for size in distinct)
-    return np.array([nothing if one is None else one for one in amounts], np.int64)[where]
+    counted = np.maximum(sizes, 1)
+    few = counted <= _FEW
+    if (few | (counted == _OPEN_HIGH)).all():
+        # No sorting for households as they are: the place in the list is the size, and 0 is nothing known.
+        each = [None, *map(amount, range(1, _FEW + 1))]
+        where = np.where(few, counted, 0)
+    else:
+        distinct, where = np.unique(counted, return_inverse=True)
+        each = [None if size == _OPEN_HIGH else amount(int(size)) for size in distinct]
+    return np.array([nothing if one is None else one for one in each], np.int64)[where]
 
 
 def _bounds(columns: Columns, fact: str) -> Bounds:
@@ -311,13 +359,20 @@ def _filled(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSp
     return np.where(holds & (column == mask(None)), np.uint64(mask(value)), column)
 
 
-def _asked(program: CompiledProgram, as_of: date) -> Iterator[Tree]:
+def _asked(program: CompiledProgram, as_of: date, *, disputes: bool) -> Iterator[Tree]:
     if program.by_key is not None:
         yield from (program.by_key.yes, program.by_key.no)
-    else:
-        version = program.version_on(as_of)
-        if version is not None:
-            yield version.when
+        return
+    version = program.version_on(as_of)
+    if version is not None:
+        yield version.when
+        if disputes and version.other_reading is not None:
+            yield version.other_reading
+
+
+def _other_reading(program: CompiledProgram, as_of: date) -> Tree | None:
+    version = None if program.by_key is not None else program.version_on(as_of)
+    return None if version is None else version.other_reading
 
 
 def _program(program: CompiledProgram, columns: Columns, truths: Mapping[int, Codes], as_of: date) -> Codes:

@@ -34,6 +34,8 @@ class CompiledRule:
 class CompiledDutyVersion:
     spec: DutyVersion
     rules: tuple[CompiledRule, ...]
+    gaps: tuple[Gaps | None, ...]
+    """For each rule that leaves it to a review: what would have one of the rules before it decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,24 @@ class Link:
         return CompiledDuty(
             spec,
             tuple(
-                CompiledDutyVersion(version, tuple(self._rule(rule, where) for rule in version.rules))
+                CompiledDutyVersion(
+                    version,
+                    tuple(self._rule(rule, where) for rule in version.rules),
+                    tuple(self._review_gaps(version.rules[:n], rule, where) for n, rule in enumerate(version.rules)),
+                )
                 for version in spec.versions
             ),
         )
+
+    def _review_gaps(self, before: tuple[DutyRule, ...], rule: DutyRule, where: str) -> Gaps | None:
+        if rule.outcome != "review":
+            return None
+        # What a timer decides is no answer to a question.
+        asked = [one for one in before if one.decided_by == "rule"]
+        due = tuple(one.when for one in asked if one.outcome == "due" and one.when is not None)
+        not_due = tuple(one.when for one in asked if one.outcome == "not_due" and one.when is not None)
+        yes, no = self._tree(AnyOf(any=due), where), self._tree(AnyOf(any=not_due), where)
+        return Gaps(yes, self._facts, no=no, why=(yes, no))
 
     def program(self, spec: Program, file: str) -> CompiledProgram:
         where = f"{file}, program {spec.id}"

@@ -146,8 +146,17 @@ class Compiler:
             percent = Decimal(wanted.percent)
         except InvalidOperation:
             raise LawError(f"table {wanted.table}: write percent as a whole number or a quoted decimal") from None
-        lookup = Lookup(wanted.table, self._tables[wanted.table], wanted.of, percent, wanted.round)
-        key = (fact, operator, wanted.table, wanted.of, percent, wanted.round)
+        table = self._tables[wanted.table]
+        if wanted.per is not None and table.per != "year":
+            raise LawError(f"table {wanted.table} is not by the year; leave `per` out")
+        taken = table if wanted.taken_by is None else table.taken_by(wanted.taken_by)
+        if taken is None:
+            raise LawError(
+                f"table {wanted.table} names no day on which {wanted.taken_by} takes it; add it to `adopted`"
+            )
+        part = 1 if wanted.per is None else 12
+        lookup = Lookup(wanted.table, taken, wanted.of, percent, wanted.round, part, wanted.taken_by)
+        key = (fact, operator, wanted.table, wanted.of, percent, wanted.round, part, wanted.taken_by)
         return self._shared(key, lambda i: TableLeaf(i, fact, spec, operator, lookup))
 
     def _spec(self, fact: str) -> FactSpec:

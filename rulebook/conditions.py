@@ -3,7 +3,7 @@
     {fact: age_years, gte: 18}          one operator per comparison
     {fact: income_percent, between: [100, 138]}     both included
     {fact: birth_date, age_on: as_of, lt: 18}       the age on the day asked about, a day, or the day of another fact
-    {fact: income_cents, lte: {table: us.fpl, of: household_size, percent: 138, round: dollar_up}}
+    {fact: income_cents, lte: {table: us.fpl, of: household_size, percent: 138, per: month, round: dollar_up}}
     {all: [...]}  {any: [...]}  {not: ...}  {at_least: 2, of: [...]}
     {use: us.citizen_or_lpr}            a named block
     {policy: hhs24_scope, eq: all_minors}   a policy value, fixed when the law is loaded
@@ -12,7 +12,7 @@ There is no operator that asks whether a fact is known, and none that replaces a
 """
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -73,7 +73,12 @@ class TableAmount(Node):
     """The fact that holds the household's size."""
     percent: int | str = 100
     """A whole number, or a quoted decimal."""
+    per: Literal["month"] | None = None
+    """A twelfth of a table by the year; otherwise as the table says."""
     round: Rounding
+    """Of the amount that is compared, percentage and month included."""
+    taken_by: str | None = None
+    """The program, where it takes a new year of the table on another day than that of the table itself."""
 
 
 Limit = Scalar | TableAmount

@@ -96,16 +96,29 @@ class _Writer:
     def parts(self, parts: list[Tree]) -> None:
         """Leaves fact by fact, so that one look settles all of a fact that is missing; then what stands on them."""
         by_fact: dict[str, list[Leaf]] = {}
+        asked: dict[str, list[Leaf]] = {}
         for part in parts:
-            if isinstance(part, (WithinLeaf, AgeLeaf, TableLeaf)):
+            if isinstance(part, AgeLeaf):
                 self.line(1, f"x{part.index} = {self.bind(part.code)}(facts, as_of)")
+            elif isinstance(part, (WithinLeaf, TableLeaf)):
+                asked.setdefault(part.fact, []).append(part)
             elif isinstance(part, Leaf):
                 by_fact.setdefault(part.fact, []).append(part)
+        for fact, leaves in asked.items():
+            self._asked(fact, leaves)
         for fact, leaves in by_fact.items():
             self._fact(fact, leaves)
         for part in parts:
             if not isinstance(part, Leaf):
                 self.line(1, f"x{part.index} = {_combined(part)}")
+
+    def _asked(self, fact: str, leaves: list[Leaf]) -> None:
+        """Leaves that answer for themselves, once something is known of their fact."""
+        self.line(1, f"if {fact!r} in facts:")
+        for leaf in leaves:
+            self.line(2, f"x{leaf.index} = {self.bind(leaf.code)}(facts, as_of)")
+        self.line(1, "else:")
+        self.line(2, " = ".join(f"x{leaf.index}" for leaf in leaves) + " = U")
 
     def _fact(self, fact: str, leaves: list[Leaf]) -> None:
         kind = leaves[0].spec.type

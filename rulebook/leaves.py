@@ -7,7 +7,7 @@ from typing import Any
 from rulebook.dates import age_on, birthday, plus_months
 from rulebook.kleene import Truth
 from rulebook.schema import FactSpec
-from rulebook.tables import Lookup
+from rulebook.tables import HOUSEHOLDS, Lookup, size_bounds
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, FactMap, Interval, Value, holds_for, plain
 
@@ -136,10 +136,12 @@ class TableLeaf(Leaf):
         self.sort_key = (fact, operator, str(self.shown))
 
     def code(self, facts: FactMap, as_of: date) -> Truth:
+        value = facts.get(self.fact)
+        if value is None:
+            return Truth.UNKNOWN
         least, greatest = self.lookup.bounds(facts.get(self.lookup.of), as_of)
         if least is None:
             return Truth.UNKNOWN
-        value = facts.get(self.fact)
         low, high = numbers_of(value)
         if self.operator in ("lte", "gt"):
             below = high is not None and high <= least
@@ -150,6 +152,32 @@ class TableLeaf(Leaf):
         if below == above:
             return Truth.UNKNOWN
         return Truth.TRUE if below is (self.operator in ("lt", "lte")) else Truth.FALSE
+
+    def alone(self, facts: FactMap, as_of: date) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
+        """Whether knowing the amount, and knowing the household's size, could settle it alone: to true, and to false.
+
+        The other one stays as known as it is. Households of up to `HOUSEHOLDS` people are thought of.
+        """
+        size = facts.get(self.lookup.of)
+        least, greatest = self.lookup.bounds(size, as_of)
+        low, high = numbers_of(facts.get(self.fact))
+        fewest, most = size_bounds(size)
+        smallest = self.lookup.cents(fewest, as_of)
+        largest = self.lookup.least(max(fewest, HOUSEHOLDS) if most is None else most, as_of)
+        includes = self.operator in ("lte", "gt")
+
+        def under(amount: int | None, limit: int | None) -> bool:
+            return amount is not None and limit is not None and (amount <= limit if includes else amount < limit)
+
+        def over(amount: int | None, limit: int | None) -> bool:
+            return amount is not None and limit is not None and not under(amount, limit)
+
+        above = greatest is not None and (high is None or over(high, greatest))
+        by_amount = under(0 if low is None else low, least), above
+        by_size = under(high, largest), over(low, smallest)
+        if self.operator in ("gt", "gte"):
+            return by_amount[::-1], by_size[::-1]
+        return by_amount, by_size
 
     def changes(self, facts: FactMap, as_of: date) -> Iterator[date]:
         day = self.lookup.table.changes_after(as_of)

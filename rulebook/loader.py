@@ -20,6 +20,7 @@ from rulebook.person import ReportedField, reported_fields
 from rulebook.references import LawFiles, demand_references
 from rulebook.screening import Protocols, ScreeningFile
 from rulebook.source import LawFile, Source
+from rulebook.training import Courses, TrainingFile
 
 LAW = Path(__file__).resolve().parent.parent / "law"
 """The release that ships with the package, in a checkout and in a wheel."""
@@ -53,6 +54,8 @@ class Law:
     parameters: Parameters
     """Amounts by date and household size, and percentages."""
     screening: Protocols
+    courses: Courses
+    """On trafficking, that a training record may name."""
     texts: Mapping[str, str]
     """Purpose and re-disclosure texts that notices cite by id."""
 
@@ -100,6 +103,7 @@ def _read(source: Source) -> LawFiles:
         disclosure=source.all("disclosure", schema.DisclosureFile),
         parameters=source.all("parameters", ParametersFile),
         screening=source.all("screening", ScreeningFile),
+        training=source.any("training", TrainingFile),
     )
 
 
@@ -148,6 +152,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         withhold=tuple(Withhold.of(spec) for file in files.disclosure for spec in file.content.withhold),
         parameters=parameters,
         screening={(p.id, p.version): p for file in files.screening for p in file.content.protocols},
+        courses={course.id: course for file in files.training for course in file.content.courses},
         texts=_merged(files.disclosure, "texts"),
     )
 

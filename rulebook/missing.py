@@ -11,31 +11,24 @@ fact's day, a table by household) is taken to be able to come out either way whe
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import and_, itemgetter, or_
+from datetime import date
+from operator import itemgetter
 from typing import Any
 
-from rulebook.cells import cells, joint_values
-from rulebook.kleene import Truth, kleene_not
-from rulebook.leaves import Leaf
+from rulebook.cells import cells, days_around
+from rulebook.kleene import Truth
+from rulebook.leaves import AgeLeaf, Leaf, TableLeaf
 from rulebook.schema import FactSpec
-from rulebook.trees import AllTree, AtLeastTree, Evaluation, NotTree, Tree
-from rulebook.values import Among, Interval
+from rulebook.trees import Evaluation, Tree
+from rulebook.values import Among, Interval, Value
+from rulebook.ways import Alone, Change, Leaves, Plain, Search, make_room, ways_of_two
 
-LARGEST = 3
-"""Facts in a set; more than that is no question that somebody on the street can ask."""
 MOST = 8
 """Sets in an answer."""
-_KEPT = 512
-"""Patterns of a condition whose answer is kept: persons of whom the same is known are asked the same."""
-
-_WORTH_SORTING = 6
-"""So few ways are cheaper to carry on than to compare."""
 
 Sets = tuple[tuple[str, ...], ...]
-_Way = tuple[int, int]
-"""Bits of facts, and bits of cells in which those facts have to be."""
-_NOTHING: list[_Way] = [(0, -1)]
+Beyond = tuple[tuple[tuple[str, Interval | Among], ...], tuple[Alone, ...], date | None]
+"""The facts that are known in part, what the open comparisons of two facts lack, and the day if one is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +71,10 @@ class Gaps:
         trees = (yes, *self._why) if no is None else (yes, no, *self._why)
         self._leaves = sorted({leaf.index: leaf for tree in trees for leaf in tree.leaves()}.items())
         self._facts = sorted({fact for _, leaf in self._leaves for fact in leaf.facts})
-        asked = {fact: catalogue[fact].ask or fact for fact in self._facts}
-        self._names = sorted(set(asked.values()))
-        self._bits = {fact: 1 << self._names.index(name) for fact, name in asked.items()}
-        self._joint_facts = tuple(fact for _, leaf in self._leaves if len(leaf.facts) > 1 for fact in leaf.facts)
+        self._asked = {fact: catalogue[fact].ask or fact for fact in self._facts}
+        self._names = sorted(set(self._asked.values()))
+        self._bits = {fact: 1 << self._names.index(name) for fact, name in self._asked.items()}
+        self._joint = tuple(leaf for _, leaf in self._leaves if len(leaf.facts) > 1)
         self._by_day = any(type(leaf) is not Leaf for _, leaf in self._leaves)
         indices = [index for index, _ in self._leaves]
         self._pattern: Callable[[Mapping[int, Truth]], Any] = itemgetter(*indices) if indices else _no_leaves
@@ -89,24 +82,57 @@ class Gaps:
         self._deciding: dict[Any, tuple[Leaf, ...]] = {}
         self._answers: dict[Any, Missing] = {}
         self._changes: dict[Any, Sets] = {}
+        self._of_nothing: dict[tuple[int, date], Alone] = {}
+        self._above = {
+            leaf.index: {part.index for tree in trees for part in tree.parts() if leaf in part.leaves()}
+            for leaf in self._joint
+        }
+        """The parts of the conditions that a comparison of two facts is in."""
+        self._named_before: dict[tuple[int, ...], Sets] = {}
+        self._plain: dict[date | None, Plain] = {}
+        self._inner = {
+            part.index: itemgetter(*sorted({leaf.index for leaf in part.leaves()}))
+            for tree in trees
+            for part in tree.parts()
+            if part.size > 1 and next(part.leaves(), None) is not None
+        }
 
     def deciding(self, on: Evaluation) -> tuple[Leaf, ...]:
         """The leaves that made the answer what it is, in an order that does not depend on how they were written."""
         key = self._pattern(on.truths)
         found = self._deciding.get(key)
         if found is None:
-            _make_room(self._deciding)
+            make_room(self._deciding)
             leaves = {leaf.index: leaf for tree in self._why for leaf in tree.deciding(on)}
             found = self._deciding[key] = tuple(sorted(leaves.values(), key=lambda leaf: leaf.sort_key))
         return found
 
+    def lacking(self, on: Evaluation) -> set[str]:
+        """The facts to ask for of which the open ones among the deciding leaves lack something: of two, both."""
+        facts, truths = on.facts, on.truths
+        return {
+            self._asked[fact]
+            for leaf in self.deciding(on)
+            if truths[leaf.index] == Truth.UNKNOWN
+            for fact in leaf.facts
+            if _lacks(facts.get(fact))
+        }
+
+    def beyond(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Beyond:
+        """What, besides the truths of the comparisons, it depends on what is missing."""
+        in_part = tuple([(fact, value) for fact, value in partly.items() if fact in self._bits])
+        joint = tuple([self._alone(leaf, on) for leaf in self._joint if leaf.truth(on) == Truth.UNKNOWN])
+        return in_part, joint, on.as_of if self._by_day else None
+
     def missing(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Missing:
         """What to ask for while the answer is open; `partly` are the facts of which something, not all, is known."""
-        key = self._pattern(on.truths), *self._beyond_leaves(on, partly)
+        beyond = self.beyond(on, partly)
+        key = self._pattern(on.truths), beyond
         found = self._answers.get(key)
         if found is None:
-            _make_room(self._answers)
-            found = self._answers[key] = self._missing(on)
+            make_room(self._answers)
+            search = Search(on, *self._open_leaves(on)) if beyond[0] else self._shared_search(on)
+            found = self._answers[key] = self._missing(search)
         return found
 
     def would_change(self, on: Evaluation) -> Sets:
@@ -114,20 +140,13 @@ class Gaps:
         key = self._pattern(on.truths)
         found = self._changes.get(key)
         if found is None:
-            _make_room(self._changes)
-            change = _Change(on, self._bits)
+            make_room(self._changes)
+            change = Change(on, self._bits)
             ways = change.ways(self._yes, Truth.TRUE) if self._no is None else change.ways(self._no, Truth.FALSE)
             found = self._changes[key] = self._named(facts for facts, _ in ways)
         return found
 
-    def _beyond_leaves(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> tuple[Any, ...]:
-        """What, besides the truths of the leaves, the values that a fact can still take depend on."""
-        in_part = tuple((fact, partly[fact]) for fact in self._facts if fact in partly) if partly else ()
-        joint = tuple(on.facts.get(fact) for fact in self._joint_facts)
-        return in_part, joint, on.as_of if self._by_day else None
-
-    def _missing(self, on: Evaluation) -> Missing:
-        search = _Search(on, *self._open_leaves(on))
+    def _missing(self, search: Search) -> Missing:
         yes = search.ways(self._yes, Truth.TRUE)
         no = search.ways(self._yes, Truth.FALSE) if self._no is None else search.ways(self._no, Truth.TRUE)
         return Missing(
@@ -136,27 +155,47 @@ class Gaps:
             needed=self._listed(search.needed(self._yes, Truth.TRUE) or 0),
         )
 
+    def _shared_search(self, on: Evaluation) -> Search:
+        """For somebody of whom each fact is known or is not: what was found out about part of a condition is shared."""
+        day = on.as_of if self._by_day else None
+        plain = self._plain.get(day)
+        if plain is None:
+            make_room(self._plain)
+            plain = self._plain[day] = Plain(*self._open_leaves(Evaluation({}, on.as_of)), self._inner)
+        leaves, apart = plain.leaves, set[int]()
+        for leaf in self._joint:
+            if leaf.truth(on) == Truth.UNKNOWN and any(fact in on.facts for fact in leaf.facts):
+                # One of the two is known: how the other one settles it hangs on its value.
+                leaves = leaves | {leaf.index: ways_of_two(self._alone(leaf, on))}
+                apart |= self._above[leaf.index]
+        return Search(on, leaves, plain.ranges, plain, apart)
+
     def _named(self, found: Iterable[int]) -> Sets:
-        minimal: list[int] = []
-        for facts in sorted(set(found), key=int.bit_count):
-            if facts and not any(smaller & facts == smaller for smaller in minimal):
-                minimal.append(facts)
-        named = sorted((self._listed(facts) for facts in minimal), key=lambda one: (len(one), one))
-        return tuple(named[:MOST])
+        key = tuple(found)
+        named = self._named_before.get(key)
+        if named is None:
+            make_room(self._named_before)
+            minimal: list[int] = []
+            for facts in sorted(set(key), key=int.bit_count):
+                if facts and not any(smaller & facts == smaller for smaller in minimal):
+                    minimal.append(facts)
+            every = sorted((self._listed(facts) for facts in minimal), key=lambda one: (len(one), one))
+            named = self._named_before[key] = tuple(every[:MOST])
+        return named
 
     def _listed(self, bits: int) -> tuple[str, ...]:
         return tuple(name for position, name in enumerate(self._names) if bits >> position & 1)
 
-    def _open_leaves(self, on: Evaluation) -> "tuple[_Leaves, dict[int, list[int]]]":
+    def _open_leaves(self, on: Evaluation) -> tuple[Leaves, dict[int, list[int]]]:
         """For each open leaf, how it becomes true and how false; and the cells of each fact, by the fact's bit."""
-        found: _Leaves = {}
+        found: Leaves = {}
         ranges: dict[int, list[int]] = {}
         alone: dict[str, list[Leaf]] = {}
         for _, leaf in self._leaves:
             if leaf.truth(on) != Truth.UNKNOWN:
                 continue
             if len(leaf.facts) > 1:
-                found[leaf.index] = self._joint(leaf, on)
+                found[leaf.index] = ways_of_two(self._alone(leaf, on))
             else:
                 alone.setdefault(leaf.fact, []).append(leaf)
         start = 0
@@ -182,7 +221,7 @@ class Gaps:
         key = tuple([leaf.index for leaf in leaves]), value, on.as_of if dated else None
         kept = self._cells.get(key)
         if kept is None:
-            _make_room(self._cells)
+            make_room(self._cells)
             possible = cells(leaves, value, on.as_of)
             true_in = [
                 sum(1 << number for number, cell in enumerate(possible) if cell[position])
@@ -191,168 +230,37 @@ class Gaps:
             kept = self._cells[key] = len(possible), true_in
         return kept
 
-    def _joint(self, leaf: Leaf, on: Evaluation) -> tuple[list[_Way], list[_Way]]:
-        wanted = [fact for fact in leaf.facts if isinstance(on.facts.get(fact), (Interval, Among, type(None)))]
-        ways: tuple[list[_Way], list[_Way]] = ([], [])
+    def _alone(self, leaf: Leaf, on: Evaluation) -> Alone:
+        """For each fact of a leaf on two that is not known whole: whether it could settle it alone, and to what."""
+        facts = on.facts
+        if not any(fact in facts for fact in leaf.facts):
+            key = leaf.index, on.as_of
+            if key not in self._of_nothing:
+                make_room(self._of_nothing)
+                self._of_nothing[key] = self._alone_of(leaf, on)
+            return self._of_nothing[key]
+        return self._alone_of(leaf, on)
+
+    def _alone_of(self, leaf: Leaf, on: Evaluation) -> Alone:
+        facts = on.facts
+        wanted = [fact for fact in leaf.facts if _lacks(facts.get(fact))]
+        if isinstance(leaf, TableLeaf):
+            each = dict(zip(leaf.facts, leaf.alone(facts, on.as_of), strict=True))
+            return tuple([(self._bits[fact], each[fact]) for fact in wanted])
+        assert isinstance(leaf, AgeLeaf), "no other comparison is of two facts"
+        found = []
         for fact in wanted:
-            # One of the two may settle it alone: an income of nothing is below every guideline.
-            exact = joint_values(leaf, fact, on.facts, on.as_of)
-            outcomes = {leaf.code({**on.facts, fact: one}, on.as_of) for one in exact}
-            for side, outcome in zip(ways, (Truth.TRUE, Truth.FALSE), strict=True):
-                if outcome in outcomes:
-                    side.append((self._bits[fact], -1))
-        if len(wanted) > 1:
-            both = reduce(or_, (self._bits[fact] for fact in wanted))
-            for side in ways:
-                if not side:
-                    side.append((both, -1))
-        return ways
+            outcomes = {leaf.code({**facts, fact: day}, on.as_of) for day in days_around(leaf, fact, facts)}
+            found.append((self._bits[fact], (Truth.TRUE in outcomes, Truth.FALSE in outcomes)))
+        return tuple(found)
 
 
-_Leaves = dict[int, tuple[list[_Way], list[_Way]]]
+def _lacks(value: Value | None) -> bool:
+    """Whether something of a fact is not known."""
+    if isinstance(value, Interval):
+        return value.low is None or value.low != value.high
+    return value is None or isinstance(value, Among)
 
 
 def _no_leaves(_: Mapping[int, Truth]) -> None:
     """The pattern of a condition that asks for nothing."""
-
-
-def _make_room(kept: dict[Any, Any]) -> None:
-    if len(kept) >= _KEPT:
-        kept.clear()
-
-
-class _Search:
-    """Ways in which conditions become what is wanted of them, for one person on one day."""
-
-    def __init__(self, on: Evaluation, leaves: _Leaves, ranges: Mapping[int, list[int]]) -> None:
-        self._on = on
-        self._leaves = leaves
-        self._ranges = ranges
-        self._known: dict[tuple[int, Truth], list[_Way]] = {}
-
-    def ways(self, tree: Tree, wanted: Truth) -> list[_Way]:
-        key = (tree.index, wanted)
-        if key not in self._known:
-            self._known[key] = self._ways(tree, wanted)
-        return self._known[key]
-
-    def _ways(self, tree: Tree, wanted: Truth) -> list[_Way]:
-        if self._is_so(tree, wanted):
-            return _NOTHING
-        if not self._may_become(tree):
-            return []
-        if isinstance(tree, Leaf):
-            return self._leaf(tree, wanted)
-        of_children, count = demand(tree, wanted)
-        if count == 1:
-            return _minimal([way for child in tree.children for way in self.ways(child, of_children)])
-        # chosen[n]: ways to have n of the children so far as they are wanted.
-        chosen: list[list[_Way]] = [_NOTHING] + [[] for _ in range(count)]
-        for seen, child in enumerate(tree.children, 1):
-            child_ways = self.ways(child, of_children)
-            if child_ways:
-                left = len(tree.children) - seen
-                for n in range(min(count, seen), max(count - left, 1) - 1, -1):
-                    chosen[n] = _minimal(chosen[n] + self._both(chosen[n - 1], child_ways))
-            elif len(tree.children) == count:
-                return []
-        return chosen[count]
-
-    def _both(self, some: list[_Way], others: list[_Way]) -> list[_Way]:
-        if others is _NOTHING:
-            return some
-        if some is _NOTHING:
-            return others
-        found = []
-        for facts, where in some:
-            for more, elsewhere in others:
-                every = facts | more
-                if every.bit_count() <= LARGEST and self._consistent(facts & more, where & elsewhere):
-                    found.append((every, where & elsewhere))
-        return found
-
-    def _consistent(self, shared: int, where: int) -> bool:
-        while shared:
-            bit = shared & -shared
-            if not all(where & whole for whole in self._ranges.get(bit, ())):
-                return False
-            shared ^= bit
-        return True
-
-    def needed(self, tree: Tree, wanted: Truth) -> int | None:
-        """Bits of the facts that all ways need, of any size; None if there is no way."""
-        if self._is_so(tree, wanted):
-            return 0
-        if not self._may_become(tree):
-            return None
-        if isinstance(tree, Leaf):
-            return (
-                reduce(and_, (facts for facts, _ in self._leaf(tree, wanted)), -1) if self._leaf(tree, wanted) else None
-            )
-        of_children, count = demand(tree, wanted)
-        each = [bits for bits in (self.needed(child, of_children) for child in tree.children) if bits is not None]
-        if len(each) < count:
-            return None
-        found, rest = 0, reduce(or_, each, 0)
-        while rest:
-            bit = rest & -rest
-            if sum(1 for bits in each if not bits & bit) < count:
-                found |= bit
-            rest ^= bit
-        return found
-
-    def _is_so(self, tree: Tree, wanted: Truth) -> bool:
-        return tree.truth(self._on) == wanted
-
-    def _may_become(self, tree: Tree) -> bool:
-        return tree.truth(self._on) == Truth.UNKNOWN
-
-    def _leaf(self, leaf: Leaf, wanted: Truth) -> list[_Way]:
-        return self._leaves[leaf.index][0 if wanted == Truth.TRUE else 1]
-
-
-class _Change(_Search):
-    """Ways in which a condition stops being the opposite of what is wanted: which known facts to forget for that."""
-
-    def __init__(self, on: Evaluation, bits: Mapping[str, int]) -> None:
-        super().__init__(on, {}, {})
-        self._bits = bits
-
-    def _is_so(self, tree: Tree, wanted: Truth) -> bool:
-        return tree.truth(self._on) != kleene_not(wanted)
-
-    def _may_become(self, tree: Tree) -> bool:
-        return True
-
-    def _leaf(self, leaf: Leaf, wanted: Truth) -> list[_Way]:
-        return [(reduce(or_, (self._bits[fact] for fact in leaf.facts)), -1)]
-
-
-def demand(tree: Tree, wanted: Truth) -> tuple[Truth, int]:
-    """What is wanted of how many children, so that a condition becomes what is wanted of it."""
-    total = len(tree.children)
-    match tree:
-        case NotTree():
-            return kleene_not(wanted), 1
-        case AllTree():
-            least = total
-        case AtLeastTree(count=count):
-            least = count
-        case _:
-            least = 1
-    return wanted, least if wanted == Truth.TRUE else total - least + 1
-
-
-def _minimal(ways: list[_Way]) -> list[_Way]:
-    """Without those that another one covers: with fewer facts, or more freely."""
-    if len(ways) < _WORTH_SORTING:
-        return ways
-    kept: list[_Way] = []
-    for facts, where in sorted(set(ways), key=_size):
-        if not any(f & ~facts == 0 and where & ~w == 0 for f, w in kept):
-            kept.append((facts, where))
-    return kept
-
-
-def _size(way: _Way) -> tuple[int, int]:
-    return way[0].bit_count(), -way[1].bit_count()

@@ -75,7 +75,7 @@ class Adoption(Node):
 
     program: Id
     month: int = Field(ge=1, le=12)
-    day: int = Field(ge=1, le=31)
+    day: int = Field(ge=1, le=28)
     cite: Cited
     verified: bool
 
@@ -131,15 +131,56 @@ class Table:
             raise NotKnown(f"{self.name} holds no amount for that day and household; add a version to law/parameters/")
         return amount
 
-    def adopted_value(self, program: str, on: date, household_size: int = 1) -> int:
-        """Cents as a program applies them, which may take each version later. Raises NotKnown."""
-        for adoption in self.spec.adopted:
-            if adoption.program == program:
-                taken = date(on.year, adoption.month, adoption.day)
-                if on < taken:
-                    taken = date(on.year - 1, adoption.month, adoption.day)
-                return self.value(taken, household_size)
-        return self.value(on, household_size)
+    def taken_by(self, program: str) -> "TakenTable | None":
+        """As a program applies it; None if no day is held on which it takes new versions."""
+        found = (adoption for adoption in self.spec.adopted if adoption.program == program)
+        adoption = next(found, None)
+        return None if adoption is None else TakenTable(self, adoption)
+
+    @property
+    def per(self) -> str:
+        return self.spec.per
+
+    @property
+    def verified(self) -> bool:
+        return all(version.verified for version in self.spec.versions)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenTable:
+    """A table as a program applies it that takes, on one day of each year, the version that is in force then."""
+
+    table: Table
+    adoption: Adoption
+
+    def taken_on(self, on: date) -> date:
+        """The day on which the program took what it applies."""
+        this_year = date(on.year, self.adoption.month, self.adoption.day)
+        return this_year if this_year <= on else this_year.replace(year=on.year - 1)
+
+    def amount(self, size: int, on: date) -> int | None:
+        """Cents for a household of `size` on a day; None where nothing is held for it."""
+        return self.table.amount(size, self.taken_on(on))
+
+    def changes_after(self, on: date) -> date | None:
+        """First later day on which the program takes another version, or the last known one has ended."""
+        later = self.table.changes_after(self.taken_on(on))
+        if later is None:
+            return None
+        taken = self.taken_on(later)
+        return taken if taken >= later else taken.replace(year=taken.year + 1)
+
+    def taken_by(self, program: str) -> "TakenTable | None":
+        return self.table.taken_by(program)
+
+    @property
+    def per(self) -> str:
+        return self.table.per
+
+    @property
+    def verified(self) -> bool:
+        """Whether the amounts and the day were seen."""
+        return self.table.verified and self.adoption.verified
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from contracts.facts import Age, Circumstances, Status, SubjectFacts
-from rulebook.compiler import read_value
 from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
 from rulebook.generated import engine
+from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec
 from rulebook.values import FactMap, Interval, Value
 
@@ -105,7 +105,7 @@ def fact_problems(facts: SubjectFacts, law: "Law") -> list[tuple[str, str]]:
                 problems.append((field, f"belongs into {_group_of(spec)}.facts"))
             elif raw not in NOT_ANSWERED:
                 try:
-                    read_value(spec, raw)
+                    read_reported(spec, raw)
                 except ValueError:
                     wanted = ", ".join(spec.values) if spec.values else f"a value of type {spec.type}"
                     problems.append((field, f"write {wanted}, unknown, or refused"))
@@ -120,7 +120,9 @@ def _add(known: dict[str, Value], fact: str, spec: FactSpec, raw: Any) -> None:
     if raw is None or raw in NOT_ANSWERED:
         return
     try:
-        known[fact] = read_value(spec, raw)
+        value = read_reported(spec, raw)
+        if value is not None:
+            known[fact] = value
     except ValueError:
         # Reports are checked on the way in (`fact_problems`); a value that a later catalogue no longer allows
         # is not known, which is never a no.

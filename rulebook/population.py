@@ -105,7 +105,7 @@ class _Program:
             version = reader.program.version_on(as_of)
             self._versions = () if version is None else (version,)
         self.trees: Sequence[Tree] = tuple(self._asked())
-        asks = {leaf.fact: law.facts[leaf.fact].ask or leaf.fact for leaf in reader.leaves}
+        asks = {fact: law.facts[fact].ask or fact for leaf in reader.leaves for fact in leaf.facts}
         if self._spec.version_key is not None:
             asks[self._spec.version_key] = law.facts[self._spec.version_key].ask or self._spec.version_key
         self._names = sorted(set(asks.values()))
@@ -139,15 +139,15 @@ class _Program:
             return self._by_key_said(self._by_key, columns, truths)
         if not self._versions:
             return np.full(columns.rows, _coded("not_eligible", "unknown"), np.uint64)
-        return self._version_said(self._versions[0], truths)
+        return self._version_said(self._versions[0], columns, truths)
 
-    def _version_said(self, version: CompiledProgramVersion, truths: Mapping[int, Codes]) -> Said:
+    def _version_said(self, version: CompiledProgramVersion, columns: Columns, truths: Mapping[int, Codes]) -> Said:
         truth = truths[version.when.index]
         outcome, why = truth, [version.when]
         if version.other_reading is not None and version.spec.dispute is not None:
             outcome = np.where(truths[version.other_reading.index] == truth, truth, np.uint8(_DISPUTED))
             why.append(version.other_reading)
-        return outcome | self._supply([version], truths) | self._missing(why, truth == Truth.UNKNOWN, truths)
+        return outcome | self._supply([version], truths) | self._missing(why, truth == Truth.UNKNOWN, columns, truths)
 
     def _by_key_said(self, by_key: ByKey, columns: Columns, truths: Mapping[int, Codes]) -> Said:
         yes, no = truths[by_key.yes.index] == Truth.TRUE, truths[by_key.no.index] == Truth.TRUE
@@ -155,7 +155,7 @@ class _Program:
         is_open = truth == Truth.UNKNOWN
         key = self._spec.version_key or ""
         said = truth | self._supply(self._versions, truths)
-        said |= self._missing([version.when for version in self._versions], is_open, truths)
+        said |= self._missing([version.when for version in self._versions], is_open, columns, truths)
         said |= np.where(is_open, self._bits[key], np.uint64(0))
         bounds = columns.facts.get(key)
         if not isinstance(bounds, tuple):
@@ -170,7 +170,7 @@ class _Program:
             if period.until is not None:
                 rows &= day < period.until.toordinal()
             held |= rows
-            said = np.where(rows, self._version_said(version, truths), said)
+            said = np.where(rows, self._version_said(version, columns, truths), said)
         return np.where(exact & ~held & is_open, _coded("potentially_eligible", "unknown"), said)
 
     def _supply(self, versions: Sequence[CompiledProgramVersion], truths: Mapping[int, Codes]) -> Said:
@@ -180,8 +180,8 @@ class _Program:
         same = reduce(np.logical_and, [code == codes[0] for code in codes])
         return np.where(same, codes[0], np.uint8(Truth.UNKNOWN)).astype(np.uint64) << np.uint64(_SUPPLY_AT)
 
-    def _missing(self, why: Sequence[Tree], is_open: Rows, truths: Mapping[int, Codes]) -> Said:
-        """Bits of the facts of the comparisons that leave an answer open, as `Tree.deciding` finds them."""
+    def _missing(self, why: Sequence[Tree], is_open: Rows, columns: Columns, truths: Mapping[int, Codes]) -> Said:
+        """Bits of the facts that comparisons lack which leave an answer open, as `rulebook.missing.Gaps.lacking`."""
         found = np.zeros(len(is_open), np.uint64)
         if not is_open.any():
             return found
@@ -192,7 +192,9 @@ class _Program:
             if here is None:
                 continue
             if isinstance(part, Leaf):
-                found |= np.where(here, self._bits[part.fact], np.uint64(0))
+                for fact in part.facts:
+                    lacks = here if len(part.facts) == 1 else here & _not_exact(columns, fact)
+                    found |= np.where(lacks, self._bits[fact], np.uint64(0))
             for child in part.children:
                 there = here & (truths[child.index] == Truth.UNKNOWN)
                 counts[child.index] = counts[child.index] | there if child.index in counts else there
@@ -205,6 +207,16 @@ class _Program:
             parts = {part.index: part for tree in why for part in tree.parts()}
             found = self._parts[key] = [parts[index] for index in sorted(parts, reverse=True)]
         return found
+
+
+def _not_exact(columns: Columns, fact: str) -> Rows:
+    """Of whom nothing, or not all, is known of a number or a day."""
+    column = columns.facts.get(fact)
+    if column is None:
+        return np.ones(columns.rows, np.bool_)
+    assert isinstance(column, tuple), "a comparison of two facts is of numbers or days"
+    differs: Rows = column[0] != column[1]
+    return differs
 
 
 def _coded(outcome: Answer, supply: Supply) -> np.uint64:

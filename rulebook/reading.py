@@ -160,8 +160,6 @@ class _Reading:
         self._supply = tuple(version.supply for version in versions if version.spec.supply)
         indices = sorted({*leaves, *(tree.index for tree in self._supply)})
         self._pattern = itemgetter(*indices) if indices else _nothing_asked
-        self._facts = frozenset(fact for leaf in leaves.values() for fact in leaf.facts)
-        self._joint = tuple(leaf for leaf in leaves.values() if len(leaf.facts) > 1)
         self._by_day = any(type(leaf) is not Leaf for leaf in leaves.values())
         self._kept: dict[Any, Record] = {}
 
@@ -173,20 +171,13 @@ class _Reading:
         truth = on.truths[self.when] if self._by_key is None else verdict(self._reader.program, on.truths, on.as_of)
         key: Any = self._pattern(on.truths), presumed
         if truth is Truth.UNKNOWN and (partly or self._by_day):
-            key = key, self._beyond_truths(on, partly)
+            key = key, self._gaps.beyond(on, partly)
         found = self._kept.get(key)
         if found is None:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             found = self._kept[key] = self._reader.finished(self._record(on, partly, truth, presumed))
         return found
-
-    def _beyond_truths(self, on: Evaluation, partly: Partly) -> tuple[Any, ...]:
-        """What, besides the truths of comparisons, the values that a fact can still take depend on."""
-        in_part = tuple([(fact, value) for fact, value in partly.items() if fact in self._facts])
-        joint = [leaf for leaf in self._joint if on.truths[leaf.index] == Truth.UNKNOWN]
-        values = tuple([on.facts.get(fact) for leaf in joint for fact in leaf.facts])
-        return in_part, values, on.as_of if self._by_day else None
 
     def _record(self, on: Evaluation, partly: Partly, truth: Truth, presumed: Answer | None) -> Record:
         program, gaps = self._reader.program, self._gaps
@@ -197,10 +188,10 @@ class _Reading:
         is_open = truth == Truth.UNKNOWN
         wanted: set[str] = set()
         if is_open:
-            unknown = {leaf.fact for leaf in deciding if leaf.truth(on) == Truth.UNKNOWN}
-            if self._by_key is not None and program.spec.version_key is not None:
-                unknown.add(program.spec.version_key)
-            wanted = {self._catalogue[fact].ask or fact for fact in unknown}
+            wanted = gaps.lacking(on)
+            key = program.spec.version_key
+            if self._by_key is not None and key is not None:
+                wanted.add(self._catalogue[key].ask or key)
         readings = self._readings(on, truth)
         outcome: Answer = "disputed" if readings else ANSWERS[truth]
         single = self._versions[0] if len(self._versions) == 1 else None

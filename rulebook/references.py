@@ -1,16 +1,17 @@
 """Every name in a release has something behind it, and nothing is defined twice: checked before it is compiled."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rulebook import schema
-from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, Use
+from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, TableAmount, Use
 from rulebook.deadlines import CalendarsFile
 from rulebook.errors import LawError
-from rulebook.parameters import ParametersFile
+from rulebook.parameters import AmountSpec, ParametersFile
 from rulebook.screening import ScreeningFile
 from rulebook.source import Finding, LawFile, Place
+from rulebook.training import TrainingFile, catalog_problems
 
 _SHOWN = 5
 
@@ -32,6 +33,8 @@ class LawFiles:
     disclosure: tuple[LawFile[schema.DisclosureFile], ...]
     parameters: tuple[LawFile[ParametersFile], ...]
     screening: tuple[LawFile[ScreeningFile], ...]
+    training: tuple[LawFile[TrainingFile], ...]
+    """None in releases from before there was a catalog of courses."""
 
 
 def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
@@ -55,6 +58,7 @@ def references(files: LawFiles) -> Iterator[Finding]:
     yield from _duties(files)
     yield from _programs(files)
     yield from _parameters(files)
+    yield from _training(files)
 
 
 def _defined_once(files: LawFiles) -> Iterator[Finding]:
@@ -225,6 +229,27 @@ def _parameters(files: LawFiles) -> Iterator[Finding]:
                 yield file.finding(("percentages", name), what)
 
 
+def _training(files: LawFiles) -> Iterator[Finding]:
+    if not files.training:
+        return
+    courses = [course for file in files.training for course in file.content.courses]
+    protocols = [protocol for file in files.screening for protocol in file.content.protocols]
+    wrong = dict(catalog_problems(courses, protocols))
+    seen: set[str] = set()
+    for file in files.training:
+        for number, course in enumerate(file.content.courses):
+            if course.id in seen:
+                yield file.finding(("courses", number), f"{course.id} is defined twice; keep one of them")
+            seen.add(course.id)
+            if course.id in wrong:
+                yield file.finding(("courses", number, "protocols"), f"{course.id}: {wrong[course.id]}")
+    for screening in files.screening:
+        for number, protocol in enumerate(screening.content.protocols):
+            if protocol.id in wrong:
+                place: Place = ("protocols", number, "training_required")
+                yield screening.finding(place, f"{protocol.id}: {wrong[protocol.id]}")
+
+
 _CheckConditions = Callable[[LawFile[Any], Place, Condition, str], Iterator[Finding]]
 
 
@@ -232,6 +257,7 @@ def _conditions(files: LawFiles) -> _CheckConditions:
     """A check of the names in one condition."""
     facts, blocks = names(files.facts, "facts"), names(files.blocks, "blocks")
     policies = files.policy.content.values
+    tables = names(files.parameters, "tables")
 
     def check_names(file: LawFile[Any], place: Place, whole: Condition, where: str) -> Iterator[Finding]:
         for part, node in walk(whole):
@@ -244,10 +270,23 @@ def _conditions(files: LawFiles) -> _CheckConditions:
                 case Policy(policy=name) if name not in policies:
                     message = f"{where}: there is no policy value {name}; write one of {_listed(policies)}"
                     yield file.finding((*place, *part), message)
+                case Compare(threshold=TableAmount() as amount):
+                    for message in _table(amount, tables, facts):
+                        yield file.finding((*place, *part), f"{where}: {message}")
                 case _:
                     pass
 
     return check_names
+
+
+def _table(amount: TableAmount, tables: Mapping[str, object], facts: Collection[str]) -> Iterator[str]:
+    table = tables.get(amount.table)
+    if not isinstance(table, AmountSpec):
+        yield f"there is no table {amount.table}; write one of {_listed(tables.keys())}"
+    elif amount.taken_by is not None and amount.taken_by not in {adoption.program for adoption in table.adopted}:
+        yield f"table {amount.table} names no day on which {amount.taken_by} takes it; add it to `adopted`"
+    if amount.of not in facts:
+        yield f"fact {amount.of} is not in the fact catalogue; add it to law/facts.yaml or correct the name"
 
 
 def walk(condition: Condition, place: Place = ()) -> Iterator[tuple[Place, Condition]]:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rulebook import schema
@@ -13,6 +15,7 @@ from rulebook.errors import LawError
 from rulebook.files import read_yaml, validate
 from rulebook.loader import LAW, Law, Override, load_law
 
+_LOG = logging.getLogger(__name__)
 ARCHIVE = "archive"
 _NOT_LAW = (ARCHIVE, "schemas")
 """Folders beside the law files: what is derived from them."""
@@ -94,3 +97,48 @@ def _archived_digest(path: Path) -> str | None:
     with zipfile.ZipFile(path) as archived_release, tempfile.TemporaryDirectory(prefix="law-") as folder:
         archived_release.extractall(folder)
         return release_digest(Path(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The law that a process applies. With a `fallback_reason` it is not the one in the folder: say so loudly."""
+
+    law: Law
+    fallback_reason: str | None = None
+    """What is wrong with the folder, by file and line; None if its release is the one in force."""
+
+
+def load_law_or_last_good(
+    path: Path | None = None, overrides: Mapping[str, Override] | None = None, *, holding: Law | None = None
+) -> InForce:
+    """The release in a folder; if it does not load, `holding`, or else the newest of its archive that does.
+
+    For starting and reloading: a bad law file stops no notice. The reason goes to the log, and may be read by whoever
+    shows the state of a service. Raises LawError if no archived release loads either; it names what is wrong with the
+    folder first.
+    """
+    root = path or LAW
+    try:
+        return InForce(load_law(root, overrides))
+    except (LawError, OSError, UnicodeDecodeError) as error:
+        reason = _described(error)
+    if holding is not None:
+        return _fallen_back(holding, reason)
+    refused = []
+    for version in reversed(archived(root)):
+        try:
+            return _fallen_back(load_release(version, root, overrides), reason)
+        except (LawError, OSError, zipfile.BadZipFile) as error:
+            refused.append(f"archived {version}: {_described(error)}")
+    raise LawError("\n".join([reason, *refused, "no archived release stands in; correct the first of these"]))
+
+
+def _fallen_back(law: Law, reason: str) -> InForce:
+    _LOG.error("law release refused, %s stays in force: %s", law.version, reason)
+    return InForce(law, reason)
+
+
+def _described(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{Path(error.filename or '.').name} cannot be read ({error.strerror}); restore it"
+    return "a law file is not UTF-8; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)

@@ -12,9 +12,9 @@ import numpy as np
 
 from contracts.facts import Age, Circumstances, Custody
 from rulebook.columns import Column, Columns, mask_of, nothing_known, pair
-from rulebook.compiler import read_value
 from rulebook.disclosure import parse_path
 from rulebook.person import NOT_ANSWERED, _add_age
+from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class _Fact:
         if raw in NOT_ANSWERED:
             return None
         try:
-            return self._code(read_value(self._spec, raw))
+            return self._code(read_reported(self._spec, raw))
         except ValueError:
             return self._code(None)
 

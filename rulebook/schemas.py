@@ -9,7 +9,8 @@ from rulebook import schema
 from rulebook.deadlines import CalendarsFile
 from rulebook.loader import LAW
 from rulebook.parameters import ParametersFile
-from rulebook.screening import ScreeningFile, TrainingRecord
+from rulebook.screening import ScreeningFile
+from rulebook.training import TrainingFile, TrainingRecords
 
 FOLDER = LAW / "schemas"
 MODELS: dict[str, type[BaseModel]] = {
@@ -26,9 +27,10 @@ MODELS: dict[str, type[BaseModel]] = {
     "release": schema.Release,
     "screening": ScreeningFile,
     "sources": schema.SourcesFile,
-    "training_record": TrainingRecord,
+    "training": TrainingFile,
+    "training_records": TrainingRecords,
 }
-"""By kind of file, and the record that agencies keep of training."""
+"""By kind of file, and the records that agencies keep of training."""
 
 
 def text(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Screening protocols and training records: who may ask, with which instrument, and what an outcome may mean.
+"""Screening protocols: who may ask, with which instrument, and what an outcome may mean.
 
 Instruments are copyrighted: identifiers, domains and scoring are held, never the text of a question. A screen can raise
 how firmly somebody is regarded as a victim; it never lowers it and never cancels a duty (RSMo 566.223.3, permissive).
@@ -69,6 +69,7 @@ class Protocol(Node):
     """ISO 639-3; none where it was not found."""
     administrators: tuple[Administrator, ...] = Field(strict=False, min_length=1)
     training_required: Id | None = None
+    """A course of law/training/."""
     indicators: tuple[Indicator, ...] = Field(strict=False)
     scoring: Scoring
     outcome_map: dict[Literal["negative", "possible", "clear", "stopped"], Implied]
@@ -93,31 +94,6 @@ class Protocol(Node):
 
 class ScreeningFile(Node):
     protocols: tuple[Protocol, ...] = Field(strict=False)
-
-
-class TrainingRecord(Node):
-    """That a person completed a course; kept by the agency, cited where a protocol demands training."""
-
-    person_ref: Id
-    course_id: Id
-    provider: Line
-    hours: int = Field(ge=1, le=1000)
-    completed_on: date
-    expires_on: date | None = None
-    protocols: tuple[Line, ...] = Field(default=(), strict=False)
-    """Protocol and version that it trains for, as `id@version`; none: a course on identification in general."""
-
-    @model_validator(mode="after")
-    def _forward(self) -> "TrainingRecord":
-        if self.expires_on is not None and self.expires_on <= self.completed_on:
-            raise ValueError("expires_on must be later than completed_on")
-        return self
-
-    def covers(self, protocol: Protocol, on: date) -> bool:
-        """Whether it entitles to administer a protocol on a day."""
-        in_time = self.completed_on <= on and (self.expires_on is None or on < self.expires_on)
-        trained = f"{protocol.id}@{protocol.version}" in self.protocols
-        return in_time and (trained or self.course_id == protocol.training_required)
 
 
 Protocols = Mapping[tuple[str, str], Protocol]

@@ -53,10 +53,16 @@ class Source:
         return self._file(self.root / f"{kind}.yaml", model)
 
     def all(self, kind: str, model: type[Model]) -> tuple[LawFile[Model], ...]:
+        """Raises LawError where there is none."""
+        found = self.any(kind, model)
+        if not found:
+            raise LawError(f"the law release has no {kind}; write {kind}.yaml or a file in {kind}/")
+        return found
+
+    def any(self, kind: str, model: type[Model]) -> tuple[LawFile[Model], ...]:
+        """None of a kind that older releases did not have: they load for ever."""
         single = self.root / f"{kind}.yaml"
         paths = ([single] if single.exists() else []) + sorted((self.root / kind).glob("*.yaml"))
-        if not paths:
-            raise LawError(f"the law release has no {kind}; write {kind}.yaml or a file in {kind}/")
         return tuple(self._file(path, model) for path in paths)
 
     def units(self, table: schema.UnitTable) -> tuple[UnitRow, ...]:

@@ -1,16 +1,20 @@
 """Dollar amounts by household size: what a condition may compare with, in whole cents, rounded as it says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from rulebook.values import Interval, Value
 
 Rounding = Literal["cent_down", "cent_up", "cent_half_up", "dollar_down", "dollar_up", "dollar_half_up"]
-_HOUSEHOLDS = 20
+HOUSEHOLDS = 12
+"""Sizes that are thought of where a household may have any; larger ones only raise the amounts further."""
+_LISTED = 20
 """Tables list no more sizes than that; larger ones follow from an amount for each further person."""
+_KEPT = 4096
+"""Amounts that are kept, by size and day."""
 _CENTS = {"cent": 1, "dollar": 100}
 
 
@@ -26,6 +30,17 @@ class ParameterTable(Protocol):
     def changes_after(self, on: date) -> date | None:
         """First later day on which another version comes into force, if one is known."""
 
+    def taken_by(self, program: str) -> "ParameterTable | None":
+        """As a program applies it, which takes each version on a day of its own; None if no such day is held."""
+
+    @property
+    def per(self) -> str:
+        """The time that an amount is for: year, month, or once."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether all amounts were seen in their primary source."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -37,10 +52,21 @@ class Lookup:
     """The fact that holds the household's size."""
     percent: Decimal
     rounding: Rounding
+    part: int = 1
+    """12 for the month of an amount by the year."""
+    taken_by: str | None = None
+    _kept: dict[tuple[int, date], int | None] = field(default_factory=dict, repr=False, compare=False)
 
     def cents(self, size: int, on: date) -> int | None:
-        amount = self.table.amount(size, on)
-        return None if amount is None else _rounded(Fraction(amount) * Fraction(self.percent) / 100, self.rounding)
+        """The amount that is compared with; None where the table holds none."""
+        key = (size, on)
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            amount = self.table.amount(size, on)
+            exact = None if amount is None else Fraction(amount) * Fraction(self.percent) / (100 * self.part)
+            self._kept[key] = None if exact is None else _rounded(exact, self.rounding)
+        return self._kept[key]
 
     def bounds(self, size: Value | None, on: date) -> tuple[int | None, int | None]:
         """The least and the greatest threshold that the household's size allows; None where there is no bound."""
@@ -49,12 +75,28 @@ class Lookup:
 
     def least(self, size: int, on: date) -> int | None:
         """The threshold, or where none is held for that size the one of the largest smaller household: no less."""
-        sizes = (size, *range(min(size, _HOUSEHOLDS), 0, -1))
+        sizes = (size, *range(min(size, _LISTED), 0, -1))
         found = (self.cents(one, on) for one in sizes)
         return next((cents for cents in found if cents is not None), None)
 
-    def shown(self) -> dict[str, str]:
-        return {"table": self.name, "of": self.of, "percent": str(self.percent), "round": self.rounding}
+    def shown(self) -> dict[str, str | bool]:
+        """As an answer tells it: what was not verified says so there, too."""
+        found: dict[str, str | bool] = {"table": self.name, "of": self.of, "percent": str(self.percent)}
+        if self.part != 1:
+            found["per"] = "month"
+        found["round"] = self.rounding
+        if self.taken_by is not None:
+            found["taken_by"] = self.taken_by
+        return found | {"verified": self.table.verified}
+
+
+def in_words(threshold: Any) -> str:
+    """A threshold as an answer tells it; a table's amount as a lawyer would say it."""
+    if not (isinstance(threshold, dict) and "table" in threshold):
+        return str(threshold)
+    month = ", by the month" if threshold.get("per") == "month" else ""
+    seen = "" if threshold["verified"] else ", amounts not verified"
+    return f"{threshold['percent']} % of {threshold['table']} for {threshold['of']}{month}{seen}"
 
 
 def size_bounds(size: Value | None) -> tuple[int, int | None]:

@@ -51,11 +51,15 @@ class Evaluation:
 class Tree:
     """A compiled condition. Shared and immutable; the index of a tree is greater than those of its parts."""
 
-    __slots__ = ("children", "index")
+    __slots__ = ("children", "index", "simplest", "size")
 
     def __init__(self, index: int, children: tuple["Tree", ...] = ()) -> None:
         self.index = index
         self.children = children
+        self.size: int = sum(child.size for child in children) or 1
+        """How many comparisons are in it; what is shared counts more than once."""
+        self.simplest = tuple(sorted(children, key=lambda child: child.size))
+        """The children, those with few comparisons first: what they rule out need not be looked for in the others."""
 
     def truth(self, on: Evaluation) -> Truth:
         known = on.truths.get(self.index)
@@ -64,6 +68,10 @@ class Tree:
         return known
 
     def _truth(self, on: Evaluation) -> Truth:
+        raise NotImplementedError
+
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        """What is wanted of how many children, so that it becomes what is wanted of it."""
         raise NotImplementedError
 
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
@@ -90,6 +98,9 @@ class AllTree(Tree):
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_all(child.truth(on) for child in self.children)
 
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return wanted, len(self.children) if wanted is Truth.TRUE else 1
+
 
 class AnyTree(Tree):
     __slots__ = ()
@@ -97,12 +108,18 @@ class AnyTree(Tree):
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_any(child.truth(on) for child in self.children)
 
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return wanted, 1 if wanted is Truth.TRUE else len(self.children)
+
 
 class NotTree(Tree):
     __slots__ = ()
 
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_not(self.children[0].truth(on))
+
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return kleene_not(wanted), 1
 
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
         return self.children[0].deciding(on)
@@ -117,6 +134,9 @@ class AtLeastTree(Tree):
 
     def _truth(self, on: Evaluation) -> Truth:
         return kleene_at_least(self.count, (child.truth(on) for child in self.children))
+
+    def demand(self, wanted: Truth) -> tuple[Truth, int]:
+        return wanted, self.count if wanted is Truth.TRUE else len(self.children) - self.count + 1
 
 
 def reasons(trees: Iterable[Tree], on: Evaluation) -> tuple[Reason, ...]:

@@ -39,8 +39,9 @@ from tests.unit.rulebook.builders import release_copy
 FOOD = "programs/food_cash_energy_child_care.yaml"
 
 
-def income(percent: str) -> dict[str, Any]:
-    known = {"state_of_residence": "MO", "household_income_pct_fpl": percent, "countable_resources_usd": "100"}
+def income(monthly_cents: int) -> dict[str, Any]:
+    known: dict[str, Any] = {"state_of_residence": "MO", "countable_resources_usd": "100"}
+    known |= {"household_size": 1, "household_income_monthly_cents": monthly_cents}
     return {
         "age": {"birth_date": "1996-03-03", "verified_by": "document"},
         "circumstances": {"appears_victim": True, "facts": known},
@@ -48,7 +49,7 @@ def income(percent: str) -> dict[str, Any]:
     }
 
 
-GAINS, STAYS = income("140"), income("120")
+GAINS, STAYS = income(186_200), income(159_600)
 """Under `wider` the first one may get food assistance; nothing changes for the second one."""
 
 
@@ -56,7 +57,10 @@ GAINS, STAYS = income("140"), income("120")
 def folder(tmp_path: Path, law: Law) -> Path:
     """A release with a higher income limit."""
     made = release_copy(tmp_path)
-    for file, old, new in [(FOOD, "lte: 130}", "lte: 150}"), ("release.yaml", f'"{law.version}"', '"2026.12.0"')]:
+    for file, old, new in [
+        (FOOD, "percent: 130,", "percent: 150,"),
+        ("release.yaml", f'"{law.version}"', '"2026.12.0"'),
+    ]:
         text = (made / file).read_text("utf-8")
         assert old in text
         (made / file).write_text(text.replace(old, new), "utf-8")
@@ -121,7 +125,7 @@ async def test_whose_answers_change_is_told_and_nobody_else(eligibility: Eligibi
 
 
 async def test_after_it_each_stored_determination_is_replayed_under_its_own_release(
-    eligibility: Eligibility, wider: Law, folder: Path
+    eligibility: Eligibility, law: Law, wider: Law, folder: Path
 ) -> None:
     await people(eligibility, 2, GAINS)
     await apply(eligibility, wider)
@@ -132,7 +136,7 @@ async def test_after_it_each_stored_determination_is_replayed_under_its_own_rele
             found = await Replaying(Releases(wider, folder), PostgresStore(), keys).replay(tx, determination)
         assert found.same
         versions.append(found.law_version)
-    assert sorted(versions) == ["2026.11.0", "2026.11.0", "2026.12.0", "2026.12.0"]
+    assert sorted(versions) == [law.version, law.version, "2026.12.0", "2026.12.0"]
 
 
 async def test_erased_and_retracted_persons_are_passed_over(eligibility: Eligibility, wider: Law) -> None:
@@ -344,7 +348,7 @@ async def test_where_nobody_stands_under_another_release_nothing_has_to_be_done(
 
 
 async def test_on_report_amendment_due_date_and_release_all_is_evaluated_and_only_changes_are_told(
-    eligibility: Eligibility, wider: Law
+    eligibility: Eligibility, law: Law, wider: Law
 ) -> None:
     await applied_before(eligibility)
     minor = GAINS | {"age": {"birth_date": "2008-12-16", "verified_by": "document"}}
@@ -363,7 +367,7 @@ async def test_on_report_amendment_due_date_and_release_all_is_evaluated_and_onl
     assert (await apply(eligibility, wider)).changed == 1
     assert len(await eligibility.published()) == 5
     versions = [(await eligibility.record(event))["law_version"] for event in await eligibility.published()]
-    assert versions == ["2026.11.0"] * 4 + ["2026.12.0"]
+    assert versions == [law.version] * 4 + ["2026.12.0"]
     assert {len((await eligibility.record(event))["programs"]) for event in await eligibility.published()} == {
         len(wider.programs)
     }

@@ -2,11 +2,18 @@
 
 import json
 import sys
+from datetime import date
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from launcher.cli import main
+from launcher.law_cases import read_case
+from launcher.law_explain import explain
+from rulebook.loader import load_law
+from tests.unit.rulebook.builders import release_copy
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "encounters"
 MINOR = str(EXAMPLES / "11-citizen-minor.json")
@@ -45,7 +52,7 @@ def test_a_program_with_missing_facts_says_what_to_ask(run: Run, tmp_path: Path)
     assert "potentially eligible" in told
     assert "version in force from 2024-08-28" in told
     assert "8 USC 1101(a)(15)(T)" in told
-    assert "unknown: severe_form is True (nothing known)  <- decides" in told
+    assert "unknown: severe_form is True (not asked)  <- decides" in told
     assert "missing" in told
     assert "any one of these sets could settle it" in told
     assert "never yes without" in told
@@ -108,3 +115,50 @@ def test_a_missing_file_or_subject_is_named(run: Run, tmp_path: Path) -> None:
     code, told = run("t_visa", MINOR, "--subject", "7")
     assert code == 2
     assert "no subject 7" in told
+
+
+def test_refused_not_known_and_not_asked_are_kept_apart(run: Run, tmp_path: Path) -> None:
+    path = screening(tmp_path, facts={"severe_form": "refused", "le_cooperation": "unknown"})
+    _, told = run("t_visa", path)
+    assert "unknown: severe_form is True (refused, do not ask again)" in told
+    assert "le_cooperation (asked, and not known):" in told
+    assert "extreme_hardship_if_removed (not asked):" in told
+
+
+def test_what_is_only_presumed_is_not_called_known(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "presumed.json"
+    subject = {
+        "subject_number": 1,
+        "age": {"apparent_minor": True},
+        "circumstances": {"appears_victim": True, "trafficking": {"type": "sex"}},
+        "status": {"citizenship": "undocumented"},
+    }
+    path.write_text(json.dumps({"encounter_at": "2026-11-20T09:00:00-06:00", "subject": subject}))
+    release = release_copy(tmp_path)
+    duties = release / "duties" / "us.yaml"
+    text = duties.read_text("utf-8")
+    assert "when: {use: presumed_minor}" in text
+    duties.write_text(text.replace("when: {use: presumed_minor}", "when: {fact: is_minor, is: true}"), "utf-8")
+    law = load_law(release)
+    shown = explain("US.7105.HHS24", read_case(path, 1, law), law, jurisdiction="MO", as_of=date(2026, 11, 22))
+    console = Console(width=132, record=True, file=StringIO())
+    console.print(shown)
+    assert "is_minor is True (presumed: True)" in console.export_text()
+    _, told = run("interim_assistance_letter", str(path))
+    assert "presumed, not known" in told
+
+
+def test_a_review_says_which_fact_would_settle_it(run: Run, tmp_path: Path) -> None:
+    _, told = run("MO.566_223.JJ", screening(tmp_path))
+    assert "(MO.566_223.JJ): review" in told
+    assert "any one of these sets could settle it" in told
+    assert "age_years" in told
+    assert "missing: the county of the encounter" in told
+
+
+def test_a_limit_by_household_is_told_in_words_with_what_was_not_verified(run: Run, tmp_path: Path) -> None:
+    path = screening(tmp_path, facts={"household_size": "2..3", "household_income_monthly_cents": "0..150000"})
+    _, told = run("snap", path)
+    words = "household_income_monthly_cents lte 130 % of us.poverty_guideline for household_size, by the month"
+    flat = " ".join(told.replace("│", " ").split())
+    assert f"true: {words}, amounts not verified (known: household_income_monthly_cents 0..150000" in flat

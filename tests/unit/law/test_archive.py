@@ -23,14 +23,15 @@ from tests.unit.rulebook.builders import release_copy
 FOOD = "programs/food_cash_energy_child_care.yaml"
 
 
-def answers(law: Law, income: str) -> bytes:
-    facts = {"state_of_residence": "MO", "household_income_pct_fpl": income, "citizenship_status": "us_citizen"}
+def answers(law: Law, income: int) -> bytes:
+    facts: dict[str, Any] = {"state_of_residence": "MO", "citizenship_status": "us_citizen"}
+    facts |= {"household_size": 1, "household_income_monthly_cents": income}
     facts["countable_resources_usd"] = "100"
     at = noon("2026-11-22")
     return determine(person(facts, law), law, jurisdiction="MO", encounter_at=at, as_of=at).canonical()
 
 
-def snap(law: Law, income: str) -> str:
+def snap(law: Law, income: int) -> str:
     programs = {program["program"]: program for program in json.loads(answers(law, income))["programs"]}
     return str(programs["snap"]["outcome"])
 
@@ -46,25 +47,25 @@ def test_the_release_that_ships_is_archived_and_gives_the_same_bytes(law: Law) -
     again = load_release(law.version)
     assert law.version in archived()
     assert (again.version, again.digest) == (law.version, law.digest)
-    assert answers(again, "130") == answers(law, "130")
+    assert answers(again, 172_900) == answers(law, 172_900)
 
 
 def test_an_old_answer_is_replayed_under_its_release_after_the_law_has_changed(tmp_path: Path, law: Law) -> None:
     release = release_copy(tmp_path)
-    before = answers(law, "140")
-    edit(release, FOOD, "lte: 130}", "lte: 150}")
+    before = answers(law, 186_200)
+    edit(release, FOOD, "percent: 130,", "percent: 150,")
     edit(release, "release.yaml", f'"{law.version}"', '"2026.12.0"')
     archive(release)
-    assert archived(release) == (law.version, "2026.12.0")
-    assert answers(load_release(law.version, release), "140") == before
-    assert snap(load_release(law.version, release), "140") == "not_eligible"
-    assert snap(load_release("2026.12.0", release), "140") == "eligible"
+    assert archived(release)[-2:] == (law.version, "2026.12.0")
+    assert answers(load_release(law.version, release), 186_200) == before
+    assert snap(load_release(law.version, release), 186_200) == "not_eligible"
+    assert snap(load_release("2026.12.0", release), 186_200) == "eligible"
     assert check(release) == ()
 
 
 def test_a_change_without_a_new_version_is_neither_sound_nor_archived(tmp_path: Path) -> None:
     release = release_copy(tmp_path)
-    edit(release, FOOD, "lte: 130}", "lte: 150}")
+    edit(release, FOOD, "percent: 130,", "percent: 150,")
     (finding,) = check(release)
     assert finding.startswith("release.yaml, line ")
     assert "raise `version`" in finding
@@ -80,10 +81,10 @@ def test_a_change_of_approver_needs_a_new_seal(tmp_path: Path) -> None:
     assert len(check(release)) == 1
 
 
-def test_a_bad_release_is_not_archived(tmp_path: Path) -> None:
+def test_a_bad_release_is_not_archived(tmp_path: Path, law: Law) -> None:
     release = release_copy(tmp_path)
-    edit(release, FOOD, "lte: 130}", "lte: 130.5}")
-    edit(release, "release.yaml", "2026.11.0", "2026.12.0")
+    edit(release, FOOD, "percent: 130,", "percent: 130.5,")
+    edit(release, "release.yaml", law.version, "2026.12.0")
     with pytest.raises(LawError, match=r"food_cash_energy_child_care\.yaml, line"):
         archive(release)
     assert "2026.12.0" not in archived(release)
@@ -94,7 +95,7 @@ def test_an_altered_archive_is_refused(tmp_path: Path, law: Law) -> None:
     kept = release / "archive" / f"{law.version}.zip"
     with zipfile.ZipFile(kept) as source:
         content = {name: source.read(name) for name in source.namelist()}
-    content[FOOD] = content[FOOD].replace(b"lte: 130}", b"lte: 150}")
+    content[FOOD] = content[FOOD].replace(b"percent: 130,", b"percent: 150,")
     with zipfile.ZipFile(kept, "w") as target:
         for name, data in content.items():
             target.writestr(name, data)
@@ -103,7 +104,7 @@ def test_an_altered_archive_is_refused(tmp_path: Path, law: Law) -> None:
 
 
 def test_a_version_that_was_never_archived_is_named(law: Law) -> None:
-    with pytest.raises(LawError, match=f"no archived release 1999.1.0; write one of {law.version}"):
+    with pytest.raises(LawError, match=f"no archived release 1999.1.0; write one of .*{law.version}"):
         load_release("1999.1.0")
 
 
@@ -121,7 +122,7 @@ def test_the_json_schema_of_each_kind_is_up_to_date_and_fits_the_law(kind: str) 
     assert text == schemas.text(kind), "run `python -m rulebook.schemas`"
     validator = Draft202012Validator(json.loads(text))
     files = [*LAW.glob(f"{kind}.yaml"), *LAW.glob(f"{kind}/*.yaml")]
-    assert files or kind == "training_record"
+    assert files or kind == "training_records"
     for file in files:
         content: Any = json.loads(json.dumps(yaml.safe_load(file.read_text("utf-8")), default=str))
         assert not [error.json_path for error in validator.iter_errors(content)], file.name

@@ -49,7 +49,7 @@ def _around(leaf: draft.Draft) -> Iterator[Any]:
         yield from (value for value in DRAFT["facts"][fact]["values"] if value != "unknown")
 
 
-def people() -> Iterator[tuple[dict[str, Any], date]]:
+def people() -> Iterator[tuple[str, dict[str, Any], date]]:
     """Facts around the boundaries of one program after the other, the favorable ones more often."""
     chance = random.Random(566_223)
     for program in DRAFT["programs"]:
@@ -61,7 +61,7 @@ def people() -> Iterator[tuple[dict[str, Any], date]]:
             facts["victim_status"] = chance.choice(["suspected", "presumed", "confirmed", "confirmed", None])
             facts.setdefault("age_years", chance.choice([0, 1, 13, 17, 18, 19, 30, 65, None]))
             facts.setdefault("citizenship_status", chance.choice(["us_citizen", "lpr", "undocumented", None]))
-            yield {fact: value for fact, value in facts.items() if value is not None}, day
+            yield program["id"], {fact: value for fact, value in facts.items() if value is not None}, day
 
 
 def _pick(chance: random.Random, fact: str, options: list[Any], rule: draft.Draft, day: date) -> Any:
@@ -75,9 +75,53 @@ def _pick(chance: random.Random, fact: str, options: list[Any], rule: draft.Draf
     return chance.choice(fitting if fitting and chance.random() < 0.7 else dated)
 
 
-def of_the_report(facts: dict[str, Any], day: date) -> dict[str, Any]:
+# The draft knows income as a percentage, and does not say of which year. By program: the day of the year on which it
+# takes a new guideline, where that is not the guideline's own; and how its monthly limit is rounded.
+INCOME = ("household_income_pct_fpl", "household_income_pct_smi")
+TAKES: dict[str, tuple[int, int]] = {"snap": (10, 1), "wic": (7, 1)} | dict.fromkeys(
+    ("mohealthnet_adult_expansion", "mohealthnet_kids", "mo_chip", "mohealthnet_pregnant", "show_me_healthy_babies"),
+    (4, 1),
+)
+GUIDELINES = ((date(2024, 1, 11), 15_060), (date(2025, 1, 15), 15_650), (date(2026, 1, 13), 15_960))
+OURS = ["household_income_monthly_cents", "household_size"]
+MEDIANS = ((date(2025, 10, 1), 109_229), (date(2026, 10, 1), 113_137))
+
+
+def income_rule(program: draft.Draft) -> Any:
+    """Programs of one rule read an income alike; None for one that asks for none."""
+    asked = {leaf["fact"] for rule in program["rules"] for leaf in draft.leaves(rule["when"])} & set(INCOME)
+    return (asked.pop(), TAKES.get(program["id"])) if asked else None
+
+
+def income(rule: Any, percent: Decimal, day: date) -> int | None:
+    """Cents a month that one person may have at so many percent; a hundredth of a point is a cent over or under."""
+    fact, takes = rule
+    years = GUIDELINES if fact == INCOME[0] else MEDIANS
+    if takes is not None:
+        taken = day.replace(month=takes[0], day=takes[1])
+        day = taken if taken <= day else taken.replace(year=taken.year - 1)
+    held = [dollars for first, dollars in years if first <= day]
+    if not held:
+        return None
+    whole = percent.to_integral_value()
+    # 52 % of the median is the share of one person (45 CFR 96.85).
+    cents = whole * held[-1] / 12 * (Decimal("0.52") if fact == INCOME[1] else 1)
+    if takes is not None:
+        cents = (cents / 100).to_integral_value("ROUND_CEILING") * 100
+    elif fact == INCOME[1]:
+        cents = (cents / 100).to_integral_value("ROUND_FLOOR") * 100
+    return int(cents) + (percent > whole) - (percent < whole)
+
+
+def of_the_report(facts: dict[str, Any], day: date, rule: Any) -> dict[str, Any]:
     """The same person as a records system would report: a birth date for an age, a presumption by its sign."""
     reported = dict(facts)
+    percents = {fact: reported.pop(fact) for fact in INCOME if fact in reported}
+    if rule is not None and rule[0] in percents:
+        reported["household_size"] = 1
+        cents = income(rule, Decimal(percents[rule[0]]), day)
+        if cents is not None:
+            reported["household_income_monthly_cents"] = cents
     if (age := reported.pop("age_years", None)) is not None:
         reported["birth_date"] = day.replace(year=day.year - age)
     if reported.pop("minor_presumed", None) or reported.get("is_minor"):
@@ -99,13 +143,14 @@ def test_no_condition_is_weaker_than_the_draft_unless_documented(law: Law) -> No
     wider: dict[str, str] = {}
     stricter: dict[str, str] = {}
     settled: dict[str, set[int]] = defaultdict(set)
-    for given, day in people():
+    rules = {program["id"]: income_rule(program) for program in DRAFT["programs"]}
+    for made_for, given, day in people():
         facts = coherent(given)
         known = draft.derived(DRAFT, facts, day)
-        subject = person(of_the_report(facts, day), law)
+        subject = person(of_the_report(facts, day, rules[made_for]), law)
         found = determine(subject, law, jurisdiction="MO", encounter_at=noon(day), as_of=noon(day))
         for program in DRAFT["programs"]:
-            if not _held(program, known, day):
+            if not _held(program, known, day) or not _income_told(rules[program["id"]], rules[made_for], day):
                 continue
             wanted = {False: 0, None: 1, True: 2}[draft.answer(program, known, day)]
             ours = found.answer(program["id"])
@@ -119,6 +164,11 @@ def test_no_condition_is_weaker_than_the_draft_unless_documented(law: Law) -> No
     documented = documented_differences()
     assert set(wider) == {i for i, kind in documented.items() if kind == "wider"}, wider
     assert set(stricter) == {i for i, kind in documented.items() if kind == "stricter"}, stricter
+
+
+def _income_told(rule: Any, told: Any, day: date) -> bool:
+    """The report's income is what the draft's percentage means here: same guideline, and one is held for that day."""
+    return rule is None or (rule == told and income(rule, Decimal(100), day) is not None)
 
 
 def _held(program: draft.Draft, known: dict[str, Any], day: date) -> bool:
@@ -149,7 +199,8 @@ def test_all_56_programs_of_the_draft_are_in_with_what_they_give_and_ask_for(law
         assert american({w: what for w, what in spec.next_step.model_dump().items() if what}) == american(steps), (
             spec.id
         )
-        assert list(spec.common_unknowns) == program["common_unknowns"], spec.id
+        asked = [f for unknown in program["common_unknowns"] for f in (OURS if unknown in INCOME else [unknown])]
+        assert list(spec.common_unknowns) == asked, spec.id
         assert american(spec.time_limits) == american(program.get("time_limits")), spec.id
         supply = {leaf["fact"] for r in program["rules"] for leaf in draft.leaves(r["when"])}
         supply &= {"provider_in_area", "funds_available"}

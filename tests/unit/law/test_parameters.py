@@ -1,6 +1,6 @@
 """Amounts by date and household size: exact, in whole cents, and not known rather than guessed."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from rulebook.check import check
-from rulebook.conditions import Compare
+from rulebook.conditions import Compare, TableAmount
 from rulebook.loader import Law
 from rulebook.parameters import NotKnown
+from rulebook.programs import evaluate
 from rulebook.references import walk
+from rulebook.values import FactMap, Interval
 from tests.unit.rulebook.builders import release_copy
 
 GUIDELINE = "us.poverty_guideline"
@@ -25,6 +27,7 @@ UNVERIFIED = "        note: The notice and its first day were seen; its amounts 
         ("2026-11-22", 2, 1_596_000 + 568_000),
         ("2026-11-22", 8, 1_596_000 + 7 * 568_000),
         ("2026-01-12", 1, 1_565_000),
+        ("2025-01-14", 3, 1_506_000 + 2 * 538_000),
         ("2026-01-12", 4, 1_565_000 + 3 * 550_000),
     ],
 )
@@ -35,7 +38,7 @@ def test_the_guideline_of_a_day_and_household(law: Law, on: str, size: int, cent
 @pytest.mark.parametrize(
     ("name", "on", "size"),
     [
-        (GUIDELINE, "2025-01-14", 1),  # the year before is not held
+        (GUIDELINE, "2024-01-10", 1),  # the year before is not held
         (GUIDELINE, "2026-11-22", 0),
         ("us.ssi.federal_benefit_rate", "2027-01-01", 1),  # ends with the year until the next one is published
         ("us.snap.resource_limit_elderly_or_disabled", "2025-10-01", 1),
@@ -49,11 +52,15 @@ def test_what_is_not_held_is_not_known_and_not_guessed(law: Law, name: str, on: 
 
 def test_a_program_that_takes_the_guideline_later_has_the_older_one_until_then(law: Law) -> None:
     table = law.parameters.tables[GUIDELINE]
-    assert table.adopted_value("mohealthnet_kids", date(2026, 3, 31)) == 1_565_000
-    assert table.adopted_value("mohealthnet_kids", date(2026, 4, 1)) == 1_596_000
-    assert table.adopted_value("snap", date(2026, 9, 30)) == 1_565_000
-    assert table.adopted_value("snap", date(2026, 10, 1)) == 1_596_000
-    assert table.adopted_value("wic", date(2026, 1, 13)) == 1_596_000
+    days = {"mohealthnet_kids": date(2026, 4, 1), "wic": date(2026, 7, 1), "snap": date(2026, 10, 1)}
+    for program, day in days.items():
+        taken = table.taken_by(program)
+        assert taken is not None
+        assert taken.amount(1, day - timedelta(days=1)) == 1_565_000
+        assert taken.amount(1, day) == 1_596_000
+        assert taken.changes_after(date(2026, 1, 13)) == day
+        assert taken.changes_after(day) is None
+    assert table.taken_by("mo_child_care_subsidy") is None
 
 
 def test_the_next_change_of_a_table_is_known(law: Law) -> None:
@@ -67,11 +74,67 @@ def test_every_percentage_is_the_one_in_the_condition_of_its_program(law: Law) -
         for version in spec.versions:
             for rule in (r for r in program.versions if version.effective.holds(r.effective.from_)):
                 limits = {
-                    Decimal(str(node.lte))
+                    (Decimal(node.lte.percent), node.lte.table)
                     for _, node in walk(rule.when)
-                    if isinstance(node, Compare) and node.fact == spec.fact and node.lte is not None
+                    if isinstance(node, Compare) and node.fact == spec.fact and isinstance(node.lte, TableAmount)
                 }
-                assert Decimal(version.percent) in limits, name
+                assert (Decimal(version.percent), spec.of) in limits, name
+
+
+def test_every_income_limit_is_among_the_percentages(law: Law) -> None:
+    """So that whoever raises a limit finds all places in which it stands."""
+    held = {
+        (spec.program, Decimal(version.percent))
+        for spec in law.parameters.percentages.values()
+        for version in spec.versions
+    }
+    for program in law.programs:
+        for version in program.spec.versions:
+            for _, node in walk(version.when):
+                if isinstance(node, Compare) and isinstance(node.lte, TableAmount):
+                    assert (program.spec.id, Decimal(node.lte.percent)) in held, program.spec.id
+
+
+def test_a_limit_that_was_not_verified_says_so_in_the_answer(law: Law) -> None:
+    facts = {"state_of_residence": "MO", "household_size": 1, "household_income_monthly_cents": 500_000}
+    answers = {
+        answer.program_id: answer for answer in evaluate(facts, law, jurisdiction="MO", as_of=date(2026, 11, 22))
+    }
+    (reason,) = (reason for reason in answers["snap"].reasons if reason.fact == "household_income_monthly_cents")
+    assert reason.threshold == {
+        "table": GUIDELINE,
+        "of": "household_size",
+        "percent": "130",
+        "per": "month",
+        "round": "dollar_up",
+        "taken_by": "snap",
+        "verified": False,
+    }
+    assert reason.value == {"household_income_monthly_cents": 500_000, "household_size": 1}
+
+
+def test_a_limit_of_a_day_that_is_not_held_leaves_the_answer_open_and_asks_for_nothing(law: Law) -> None:
+    known = {"state_of_residence": "MO", "household_size": 1, "household_income_monthly_cents": 50_000_000}
+    known |= {"countable_resources_usd": 100, "citizenship_status": "us_citizen"}
+    found = evaluate(known, law, jurisdiction="MO", as_of=date(2024, 9, 30))
+    (snap,) = (answer for answer in found if answer.program_id == "snap")
+    assert (snap.outcome, snap.missing) == ("potentially_eligible", ())
+    assert [(reason.threshold["table"], reason.holds) for reason in snap.reasons] == [(GUIDELINE, None)]
+
+
+def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None:
+    known: FactMap = {"state_of_residence": "MO", "countable_resources_usd": 100, "citizenship_status": "us_citizen"}
+    some: list[tuple[FactMap, set[str]]] = [
+        ({}, {"household_income_monthly_cents", "household_size"}),
+        ({"household_income_monthly_cents": 300_000}, {"household_size"}),
+        ({"household_size": 2}, {"household_income_monthly_cents"}),
+        ({"household_size": Interval(1, 4), "household_income_monthly_cents": 300_000}, {"household_size"}),
+    ]
+    for more, missing in some:
+        found = evaluate({**known, **more}, law, jurisdiction="MO", as_of=date(2026, 11, 22))
+        (snap,) = (answer for answer in found if answer.program_id == "snap")
+        assert snap.outcome == "potentially_eligible"
+        assert set(snap.missing) == missing
 
 
 @pytest.mark.parametrize(
@@ -104,7 +167,8 @@ def test_what_was_not_verified_says_so(law: Law) -> None:
         ("cents: [1565000]", "cents: [1565000, 1000]", "must not be less"),
         ("cents: [1565000]", "cents: [15650.00]", "valid integer"),
         ('cite: ["90 FR 5917 (17 January 2025)"]', "cite: []", "at least 1"),
-        ("program: snap, month", "program: stamps, month", "there is no program stamps"),
+        ("program: snap, month", "program: stamps, month", "us.poverty_guideline names no day on which snap takes it"),
+        ("month: 10, day: 1", "month: 10, day: 31", "less than or equal to 28"),
         ("of: us.poverty_guideline", "of: us.fpl", "there is no table us.fpl"),
         (
             "        note: The notice and its first day were seen; its amounts are from memory.\n",
@@ -120,4 +184,5 @@ def test_a_wrong_parameter_is_found(tmp_path: Path, old: str, new: str, message:
     assert old in text
     path.write_text(text.replace(old, new, 1), "utf-8")
     found: Any = check(release)
-    assert any(message in finding and finding.startswith("us.yaml, line ") for finding in found), found
+    where = "food_cash_energy_child_care.yaml" if "takes it" in message else "us.yaml"
+    assert any(message in finding and finding.startswith(f"{where}, line ") for finding in found), found

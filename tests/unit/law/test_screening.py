@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from contracts.facts import ScreeningResult
 from rulebook.check import check
 from rulebook.disclosure import disclose
 from rulebook.duties import Decision, DutyFacts, decide
 from rulebook.loader import Law
-from rulebook.screening import Protocol, TrainingRecord, implied_status, screening_problems
+from rulebook.screening import Protocol, implied_status, screening_problems
 from tests.unit.law.people import noon, person
 from tests.unit.rulebook.builders import release_copy
 
@@ -76,23 +75,6 @@ def test_a_score_falls_into_its_band(law: Law) -> None:
     scoring = law.screening["qyit", "1"].scoring
     assert [scoring.outcome(score) for score in (0, 1, 4)] == ["negative", "possible", "possible"]
     assert law.screening["tvit-short", "1"].scoring.outcome(3) is None
-
-
-def test_training_covers_a_protocol_while_it_lasts(law: Law) -> None:
-    protocol = law.screening["mo-cd-ht", "1"]
-    record = TrainingRecord(
-        person_ref="officer-7",
-        course_id="mo-cd-human-trafficking",
-        provider="Children's Division",
-        hours=4,
-        completed_on=date(2025, 1, 10),
-        expires_on=date(2027, 1, 10),
-    )
-    days = [date(2025, 1, 9), date(2025, 1, 10), date(2027, 1, 9), date(2027, 1, 10)]
-    assert [record.covers(protocol, day) for day in days] == [False, True, True, False]
-    assert not record.covers(law.screening["qyit", "1"], days[1])
-    with pytest.raises(ValidationError):
-        TrainingRecord.model_validate(record.model_dump() | {"expires_on": date(2025, 1, 10)})
 
 
 @pytest.mark.parametrize(

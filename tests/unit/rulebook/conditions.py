@@ -39,11 +39,17 @@ FACTS: Mapping[str, FactSpec] = {
 class Guideline:
     """Ten dollars, and six more for each further person; five of 2027."""
 
+    per = "year"
+    verified = True
+
     def amount(self, size: int, on: date) -> int | None:
         return 1000 + (600 if on.year < 2027 else 500) * (size - 1)
 
     def changes_after(self, on: date) -> date | None:
         return date(2027, 1, 1) if on.year < 2027 else None
+
+    def taken_by(self, program: str) -> "Guideline | None":
+        return None
 
 
 class Capped(Guideline):

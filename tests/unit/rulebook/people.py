@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 
 from rulebook.cells import boundary_values
-from rulebook.leaves import Leaf
+from rulebook.leaves import Leaf, TableLeaf
 from rulebook.loader import LAW, load_law
 from rulebook.values import Among, FactMap, Interval, Value
 from tests.unit.rulebook.conditions import DAY
+
+SIZES = (1, 2, 5)
+"""Of households."""
 
 
 def grid() -> Mapping[str, list[Value]]:
@@ -18,10 +21,19 @@ def grid() -> Mapping[str, list[Value]]:
     trees = [tree for program in law.programs for tree in program.trees()]
     trees += [derivation.when for derivation in law.derivations]
     trees += [rule.when for duty in law.duties for version in duty.versions for rule in version.rules]
+    of_two: dict[str, dict[Value, None]] = {}
     for tree in trees:
         for leaf in tree.leaves():
-            leaves.setdefault(leaf.fact, {})[leaf.index] = leaf
-    return {fact: boundary_values(found.values(), None, DAY) for fact, found in sorted(leaves.items())}
+            if isinstance(leaf, TableLeaf):
+                amounts = [cents for size in SIZES if (cents := leaf.lookup.cents(size, DAY)) is not None]
+                of_two.setdefault(leaf.fact, {0: None}).update(
+                    dict.fromkeys(n for one in amounts for n in (one, one + 1))
+                )
+                of_two[leaf.lookup.of] = dict.fromkeys(SIZES)
+            else:
+                leaves.setdefault(leaf.fact, {})[leaf.index] = leaf
+    alone = {fact: boundary_values(found.values(), None, DAY) for fact, found in sorted(leaves.items())}
+    return alone | {fact: list(found) for fact, found in sorted(of_two.items())}
 
 
 GRID = grid()

@@ -15,10 +15,11 @@ from rulebook.duties import DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.knowledge import DERIVED, Provenance, standing
 from rulebook.loader import LAW, Law, load_law
-from rulebook.missing import LARGEST, MOST
+from rulebook.missing import MOST
 from rulebook.programs import determine, evaluate, verdicts
 from rulebook.question import next_question
 from rulebook.values import Among, FactMap, Interval
+from rulebook.ways import LARGEST
 from tests.unit.rulebook.builders import release_copy
 from tests.unit.rulebook.conditions import DAY, admits
 from tests.unit.rulebook.people import GRID, PEOPLE, partly
@@ -130,17 +131,18 @@ def admitted(known: FactMap, fact: str) -> list[Any]:
 
 
 def test_a_no_says_what_would_change_it(law: Law) -> None:
-    facts = {"state_of_residence": "MO", "household_income_pct_fpl": 500, "countable_resources_usd": 9000}
+    facts = {"state_of_residence": "MO", "countable_resources_usd": 9000}
+    facts |= {"household_income_monthly_cents": 665_000, "household_size": 1}
     answers = {a.program_id: a for a in evaluate(facts, law, jurisdiction="MO", as_of=DAY)}
     snap = answers["snap"]
     assert snap.outcome == "not_eligible"
-    assert snap.would_change == (("countable_resources_usd", "household_income_pct_fpl"),)
+    assert snap.would_change == (("countable_resources_usd", "household_income_monthly_cents", "household_size"),)
     assert outcomes(law, {"state_of_residence": "MO"})["snap"] == "potentially_eligible"
 
 
 def test_needed_facts_are_those_without_which_there_is_no_yes(law: Law) -> None:
     answers = {a.program_id: a for a in evaluate({}, law, jurisdiction="MO", as_of=DAY)}
-    assert {"household_income_pct_fpl", "state_of_residence"} <= set(answers["snap"].gaps.needed)
+    assert {"household_income_monthly_cents", "state_of_residence"} <= set(answers["snap"].gaps.needed)
     assert "five_year_bar_exempt" not in answers["snap"].gaps.needed
 
 
@@ -239,7 +241,8 @@ def test_a_version_applies_to_what_was_known_only_from_the_day_it_became_known(t
     )
     facts: FactMap = {
         "state_of_residence": "MO",
-        "household_income_pct_fpl": 100,
+        "household_income_monthly_cents": 133_000,
+        "household_size": 1,
         "countable_resources_usd": 5000,
         "citizenship_status": "us_citizen",
     }

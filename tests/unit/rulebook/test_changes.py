@@ -45,7 +45,8 @@ OPEN: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "out_of_pocket_loss": st.just(True),
         "crime_in_missouri": st.just(True),
         "crime_reported_or_sworn_statement": st.just(True),
-        "household_income_pct_fpl": st.sampled_from([100, 150]),
+        "household_income_monthly_cents": st.sampled_from([133_000, 200_000, "100000..150000"]),
+        "household_size": st.sampled_from([1, 3]),
         "homeless_or_fleeing": st.booleans(),
     },
 )

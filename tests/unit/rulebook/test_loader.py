@@ -68,7 +68,7 @@ MO = "duties/us_mo.yaml"
         ("disclosure.yaml", "- encounter.reporting_unit", "- encounter.mood", "encounter.mood"),
         ("disclosure.yaml", "purpose: mo.purpose.566_223", "purpose: curiosity", "there is no text curiosity"),
         ("programs/health.yaml", "from: 2021-07-01, until", "from: 2027-07-01, until", "until must be later"),
-        ("programs/health.yaml", "lte: 138}", "lte: 138.5}", r"health\.yaml, line \d+"),
+        ("programs/health.yaml", "percent: 138,", "percent: 138.5,", r"health\.yaml, line \d+"),
         (
             "programs/trafficking_grants.yaml",
             "{use: adult}",

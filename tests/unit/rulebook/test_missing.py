@@ -3,14 +3,18 @@
 from itertools import combinations, product
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rulebook.cells import boundary_values
 from rulebook.generated import generate
 from rulebook.kleene import Truth
-from rulebook.missing import LARGEST, MOST, Gaps, Missing
+from rulebook.leaves import TableLeaf
+from rulebook.missing import MOST, Gaps, Missing
 from rulebook.trees import Evaluation, Tree
-from rulebook.values import Among, FactMap, Interval
+from rulebook.values import Among, FactMap, Interval, Value
+from rulebook.ways import LARGEST
 from tests.unit.rulebook.conditions import DAY, FACTS, KNOWN, SINGLE, compiled, conditions
 
 SMALL = conditions([leaf for leaf in SINGLE if leaf["fact"] in ("age", "pregnant", "status", "letter", "percent")], 6)
@@ -68,3 +72,63 @@ def test_without_a_needed_fact_there_is_no_yes(condition: Any, known: FactMap) -
     for needed in found.needed:
         assert all(needed in one for one in found.to_qualify)
         assert not any(needed not in chosen for chosen in by_trying(tree, known, {Truth.TRUE}))
+
+
+@given(conditions(SINGLE, 8), st.lists(KNOWN, min_size=2, max_size=6))
+@settings(max_examples=120, deadline=None)
+def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any, persons: list[FactMap]) -> None:
+    tree = compiled(condition)
+    shared, evaluate = Gaps(tree, FACTS), generate([tree])
+    for known in persons:
+        partly = {fact: value for fact, value in known.items() if isinstance(value, (Interval, Among))}
+        on = Evaluation(known, DAY, evaluate(known, DAY))
+        if tree.truth(on) is Truth.UNKNOWN:
+            alone = Gaps(tree, FACTS)
+            assert shared.missing(on, partly) == alone.missing(on, partly)
+            assert shared.lacking(on) == alone.lacking(on)
+
+
+TABLE_LEAF = {"fact": "income", "lte": {"table": "guideline", "of": "size", "percent": "50", "round": "cent_up"}}
+INCOMES = (0, 499, 500, 501, 800, 801, 3800, 3801, 9999)
+SIZES = tuple(range(1, 13))
+
+
+@pytest.mark.parametrize("operator", ["lt", "lte", "gt", "gte"])
+@pytest.mark.parametrize(
+    ("income", "size"),
+    [
+        (None, None),
+        (None, 2),
+        (501, None),
+        (9999, None),
+        (Interval(400, 600), 1),
+        (Interval(0, 9999), Interval(2, 3)),
+        (Interval(600, 700), Interval(1, 4)),
+        (Interval(1000, None), Interval(2, 3)),
+        (700, Interval(1, 3)),
+    ],
+)
+def test_of_an_amount_and_a_household_the_one_that_could_settle_it_alone_is_found(
+    operator: str, income: Value | None, size: Value | None
+) -> None:
+    known = {fact: value for fact, value in (("income", income), ("size", size)) if value is not None}
+    tree = compiled({"fact": "income", operator: TABLE_LEAF["lte"]})
+    on = Evaluation(known, DAY)
+    assert tree.truth(on) is Truth.UNKNOWN
+    tried = {"income": _within(income, INCOMES), "size": _within(size, SIZES)}
+    for wanted, found in ((Truth.TRUE, 0), (Truth.FALSE, 1)):
+        leaf = next(tree.leaves())
+        assert isinstance(leaf, TableLeaf)
+        for fact, outcomes in zip(("income", "size"), leaf.alone(known, DAY), strict=True):
+            if not isinstance(known.get(fact), (Interval, type(None))):
+                continue
+            by_trying = any(tree.truth(Evaluation({**known, fact: one}, DAY)) is wanted for one in tried[fact])
+            assert outcomes[found] == by_trying, (fact, wanted)
+
+
+def _within(value: Value | None, values: tuple[int, ...]) -> list[int]:
+    if not isinstance(value, Interval):
+        return list(values)
+    low: Any = value.low
+    high: Any = value.high
+    return [one for one in values if (low is None or low <= one) and (high is None or one <= high)]

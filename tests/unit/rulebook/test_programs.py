@@ -47,16 +47,21 @@ def subject(
     }
 
 
-SNAP = {"household_income_pct_fpl": 130, "countable_resources_usd": 3000}
+# One person, by the year: 15,060 dollars in 2024, 15,650 in 2025, 15,960 in 2026; each limit is a twelfth, rounded up.
+SNAP = {"household_size": 1, "household_income_monthly_cents": 172_900, "countable_resources_usd": 3000}
+SNAP_FY2025 = SNAP | {"household_income_monthly_cents": 163_200}
 LETTER = {"hhs_certification_letter": True}
 T_VISA = {"physically_present_us_due_to_trafficking": True, "extreme_hardship_if_removed": True}
-KID = {"household_income_pct_fpl": 153}
+KID = {"household_size": 1, "household_income_monthly_cents": 203_500}
+CHILD = "2012-01-01"
+INFANT = KID | {"household_income_monthly_cents": 267_400}
 CVC = {
     "crime_in_missouri": True,
     "personal_injury": True,
     "crime_reported_or_sworn_statement": True,
     "out_of_pocket_loss": True,
 }
+ADULT = {"household_size": 1, "household_income_monthly_cents": 183_600}
 RUNAWAY = {"runaway": True, "can_live_safely_with_relative": False}
 OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
 
@@ -66,11 +71,11 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
     [
         # snap: 7 USC 2014 (gross income 130 %, resources 3,000); 7 USC 2015(f) as amended by P.L. 119-21 s.10108.
         ("snap", subject(**SNAP), TODAY, OK),
-        ("snap", subject(**SNAP | {"household_income_pct_fpl": "130.01"}), TODAY, NO),
+        ("snap", subject(**SNAP | {"household_income_monthly_cents": 172_901}), TODAY, NO),
         ("snap", subject(**SNAP | {"countable_resources_usd": "3000.01"}), TODAY, NO),
         ("snap", subject(residence="17031", **SNAP), TODAY, NO),
-        ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP), "2025-07-03", OK),
-        ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP), "2025-07-04", NO),
+        ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP_FY2025), "2025-07-03", OK),
+        ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP_FY2025), "2025-07-04", NO),
         ("snap", subject(citizenship="lpr", status={"lpr_or_qualified_years": 5}, **SNAP), TODAY, OK),
         (
             "snap",
@@ -110,9 +115,14 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
         # mohealthnet_kids: s. 208.151 RSMo, 42 USC 1396a(a)(10): under 19, 153 % (201 % under 1); 42 USC 1396b(v).
         ("mohealthnet_kids", subject(born="2007-11-23", **KID), TODAY, OK),
         ("mohealthnet_kids", subject(born="2007-11-22", **KID), TODAY, NO),
-        ("mohealthnet_kids", subject(born="2012-01-01", household_income_pct_fpl=154), TODAY, NO),
-        ("mohealthnet_kids", subject(born="2025-11-23", household_income_pct_fpl=201), TODAY, OK),
-        ("mohealthnet_kids", subject(born="2025-11-22", household_income_pct_fpl=201), TODAY, NO),
+        (
+            "mohealthnet_kids",
+            subject(born="2012-01-01", **KID | {"household_income_monthly_cents": 203_501}),
+            TODAY,
+            NO,
+        ),
+        ("mohealthnet_kids", subject(born="2025-11-23", **INFANT), TODAY, OK),
+        ("mohealthnet_kids", subject(born="2025-11-22", **INFANT), TODAY, NO),
         ("mohealthnet_kids", subject(born="2012-01-01", citizenship="asylee", **KID), "2026-09-30", OK),
         ("mohealthnet_kids", subject(born="2012-01-01", citizenship="asylee", **KID), "2026-10-01", NO),
         # t_visa: 8 USC 1101(a)(15)(T), 8 CFR 214.200 ff: cooperation excused under 18 at exploitation, or by trauma.
@@ -188,7 +198,7 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
         *[
             (
                 "mohealthnet_adult_expansion",
-                subject(household_income_pct_fpl=138, pregnant=False, medicare_entitled=False, receives_ssi=False),
+                subject(**ADULT, pregnant=False, medicare_entitled=False, receives_ssi=False),
                 on,
                 outcome,
             )

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from rulebook.columns import encode, evaluate
 from rulebook.errors import LawError
 from rulebook.kleene import Truth
 from rulebook.tables import Lookup, Rounding
 from rulebook.trees import Evaluation
 from rulebook.values import Interval, Value
-from tests.unit.rulebook.conditions import DAY, PARSE, Guideline, compiled
+from tests.unit.rulebook.conditions import DAY, FACTS, PARSE, Guideline, compiled
 
 THIRD = {"table": "guideline", "of": "size", "percent": "33.3", "round": "cent_down"}
 
@@ -58,6 +59,18 @@ def test_an_amount_is_compared_with_all_that_the_household_may_be(
 ) -> None:
     known = {name: value for name, value in (("income", income), ("size", size)) if value is not None}
     assert compiled({"fact": "income", "lte": THIRD}).truth(Evaluation(known, DAY)) is expected
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 24, None), (1, 24, 25, None, 200_000)])
+def test_columns_find_the_amount_of_every_household_as_the_walker_does(sizes: tuple[int | None, ...]) -> None:
+    tree = compiled({"fact": "income", "lte": THIRD})
+    amounts = (0, 333, 334, 532, 533, 4929, 4930, 5129, 5130, 39_999_999, 50_000_000)
+    people: list[dict[str, Value]] = [
+        {"income": income} | ({} if size is None else {"size": size}) for income in amounts for size in sizes
+    ]
+    found = evaluate([tree], encode(people, FACTS), FACTS, DAY)[tree.index]
+    assert found.tolist() == [tree.truth(Evaluation(person, DAY)) for person in people]
+    assert set(found.tolist()) == set(Truth)
 
 
 def test_another_version_of_the_table_comes_with_its_day() -> None:
