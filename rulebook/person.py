@@ -67,7 +67,7 @@ def known_facts(
         group_facts = getattr(facts, reported.group)
         if group_facts is not None:
             _add(known, reported.fact, reported.spec, reported.read(group_facts))
-    _add_age(known, facts.age or Age(), facts.circumstances, encounter_on, as_of)
+    add_age(known, facts.age or Age(), facts.circumstances, encounter_on, as_of)
     residence = facts.circumstances.residence_county_fips if facts.circumstances else None
     if residence is not None:
         state = law.state_of(residence)
@@ -138,7 +138,7 @@ def _add_open(
             _add(known, fact, spec, raw)
 
 
-def _add_age(
+def add_age(
     known: dict[str, Value], age: Age, circumstances: Circumstances | None, encounter_on: date, as_of: date
 ) -> None:
     born = age.birth_date if age.birth_date is not None and age.birth_date <= encounter_on else None

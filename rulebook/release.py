@@ -107,6 +107,17 @@ class InForce:
     fallback_reason: str | None = None
     """What is wrong with the folder, by file and line; None if its release is the one in force."""
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of law and policy."""
+        return {"law": self.law.version, "policy": self.law.policy_version}
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a service says of the law that it applies."""
+        shown = {f"{name}_version": version for name, version in self.versions.items()}
+        return shown | ({"law_refused": self.fallback_reason} if self.fallback_reason is not None else {})
+
 
 def load_law_or_last_good(
     path: Path | None = None, overrides: Mapping[str, Override] | None = None, *, holding: Law | None = None

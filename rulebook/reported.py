@@ -13,7 +13,7 @@ import numpy as np
 from contracts.facts import Age, Circumstances, Custody
 from rulebook.columns import Column, Columns, mask_of, nothing_known, pair
 from rulebook.disclosure import parse_path
-from rulebook.person import NOT_ANSWERED, _add_age
+from rulebook.person import NOT_ANSWERED, add_age
 from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec
 
@@ -80,7 +80,7 @@ class Reported:
             custody = Custody.model_construct(conduct_alleged_on=date.fromisoformat(alleged_on))
             conduct = Circumstances.model_construct(custody=custody)
         known: dict[str, Any] = {}
-        _add_age(known, cast(Age, age), conduct, encounter_on, self._as_of)
+        add_age(known, cast(Age, age), conduct, encounter_on, self._as_of)
         for fact, value in known.items():
             self._fact(fact).put(row, value)
 

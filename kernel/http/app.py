@@ -34,10 +34,10 @@ def create_app(
     lifespan: Lifespan | None = None,
     version: str = "1",
     body_limits: dict[str, int] | None = None,
-    applies: Mapping[str, str] | None = None,
+    shows: Mapping[str, str] | None = None,
 ) -> FastAPI:
-    """The application of one service. `body_limits` gives single paths (of batches) another limit, in bytes; `applies`
-    names versions of law and policy, which /readyz shows.
+    """The application of one service. `body_limits` gives single paths (of batches) another limit, in bytes; `shows`
+    is what /readyz says beside its status, such as the law that is applied.
 
     Raises ConfigurationError when a route does not `require` a scope.
     """
@@ -54,7 +54,7 @@ def create_app(
     app.state.http_settings = settings
     for router in routers:
         app.include_router(router)
-    app.include_router(_health(app, readiness, applies or {}, metrics_open=settings.metrics_open))
+    app.include_router(_health(app, readiness, shows or {}, metrics_open=settings.metrics_open))
     problems.install(app)
     app.add_middleware(
         Gate,
@@ -89,7 +89,7 @@ def _scopes(dependant: Dependant) -> Iterator[str]:
         yield from _scopes(inner)
 
 
-def _health(app: FastAPI, readiness: Readiness, applies: Mapping[str, str], *, metrics_open: bool) -> APIRouter:
+def _health(app: FastAPI, readiness: Readiness, shows: Mapping[str, str], *, metrics_open: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/healthz")
@@ -103,7 +103,7 @@ def _health(app: FastAPI, readiness: Readiness, applies: Mapping[str, str], *, m
         if app.state.stopping:
             raise Unavailable("the service is stopping")
         await readiness()
-        return {"status": "ready", **{f"{name}_version": version for name, version in applies.items()}}
+        return {"status": "ready", **shows}
 
     @router.get("/metrics", dependencies=[] if metrics_open else [Depends(require(METRICS_SCOPE))])
     async def metrics() -> Response:

@@ -14,7 +14,7 @@ from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
-from rulebook.loader import load_law
+from rulebook.release import load_law_or_last_good
 from services.eligibility.adapters.rerun_process import RerunProcess, environment
 from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
@@ -36,14 +36,14 @@ async def build(
     settings: EligibilitySettings, bus: Bus, *, clock: Clock = system_clock, ids: Ids = system_ids
 ) -> Service:
     """The service, ready to run. Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
-    law = load_law(settings.law_path)
+    in_force = load_law_or_last_good(settings.law_path)
+    law = in_force.law
     registry = ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience)
     keyset = Keyset.load(settings.keyset_file)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
-    versions = {"law": law.version, "policy": law.policy_version}
-    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
+    policies = AppliedPolicies(database, outbox, in_force.versions, clock=clock, ids=ids)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
     releases = Releases(law, settings.law_path)
@@ -69,7 +69,7 @@ async def build(
             registry=registry,
             settings=settings,
             readiness=database.check,
-            applies=versions,
+            shows=in_force.shown,
         ),
         host=settings.host,
         port=settings.port,

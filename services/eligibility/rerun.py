@@ -22,7 +22,7 @@ from kernel.outbox import Outbox
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import configure_logging
-from rulebook.loader import load_law
+from rulebook.release import load_law_or_last_good
 from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.matching import Matching
@@ -75,7 +75,7 @@ async def rerun(
 
 def wired(settings: EligibilitySettings) -> tuple[Database, Rerunning]:
     """Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
-    law = load_law(settings.law_path)
+    law = load_law_or_last_good(settings.law_path).law
     keys = SubjectKeys(Keyset.load(settings.keyset_file), service=NAME, clock=system_clock)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=1)
     store = PostgresStore()

@@ -19,7 +19,7 @@ from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
-from rulebook.loader import load_law
+from rulebook.release import load_law_or_last_good
 from services.intake.adapters.follow_up import PostgresFollowUps
 from services.intake.adapters.states import PostgresStates
 from services.intake.adapters.store import PostgresStore
@@ -44,9 +44,9 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
     keyset = Keyset.load(settings.keyset_file)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     store = PostgresStore(keys, outbox)
-    law = load_law(settings.law_path)
-    versions = {"law": law.version, "policy": law.policy_version}
-    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
+    in_force = load_law_or_last_good(settings.law_path)
+    law = in_force.law
+    policies = AppliedPolicies(database, outbox, in_force.versions, clock=clock, ids=ids)
     intake = Intake(
         store,
         blind=keyset.blind_index,
@@ -77,7 +77,7 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
         settings=settings,
         readiness=database.check,
-        applies=versions,
+        shows=in_force.shown,
     )
     consumer = Consumer(
         database,

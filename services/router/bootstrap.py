@@ -17,7 +17,7 @@ from kernel.relay import Relay
 from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
-from rulebook.loader import load_law
+from rulebook.release import load_law_or_last_good
 from services.router.adapters.endpoints import Endpoints
 from services.router.adapters.records import RecordStore
 from services.router.adapters.store import RouterStore
@@ -48,15 +48,15 @@ async def build(
     resolver: Resolver = system_resolver,
 ) -> Service:
     """The service, ready to run. Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
-    law = load_law(settings.law_path, settings.policy_overrides)
+    in_force = load_law_or_last_good(settings.law_path, settings.policy_overrides)
+    law = in_force.law
     registry = ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience)
     endpoints = Endpoints.load(settings.endpoints_file)
     keyset = Keyset.load(settings.keyset_file)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     outbox = Outbox(NAME)
-    versions = {"law": law.version, "policy": law.policy_version}
-    policies = AppliedPolicies(database, outbox, versions, clock=clock, ids=ids)
+    policies = AppliedPolicies(database, outbox, in_force.versions, clock=clock, ids=ids)
     store = RouterStore()
     transport = PyreqwestTransport(
         Addresses(resolver), monotonic=time.monotonic, deadline=settings.router_deadline_seconds
@@ -99,7 +99,7 @@ async def build(
             registry=registry,
             settings=settings,
             readiness=database.check,
-            applies=versions,
+            shows=in_force.shown,
         ),
         host=settings.host,
         port=settings.port,
