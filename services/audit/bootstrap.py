@@ -38,7 +38,7 @@ async def build(settings: AuditSettings, bus: Bus, *, clock: Clock = system_cloc
         member="audit-1",
         handlers=dict.fromkeys(TOPICS, appending) | {TRAIL: append_and_follow},
         repeated=appending.repeated,
-        rest_seconds=0.1,
+        rest_seconds=0.2,
     )
     watch = Watch(
         database,

@@ -54,12 +54,12 @@ async def build(
         bus,
         member=f"{NAME}-1",
         handlers={ENCOUNTERS: on_events(Encounters(matching)), TRAIL: on_events(CoveredByTrail(outbox))},
-        rest_seconds=0.01,
+        rest_seconds=0.05,
     )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
     rerunning = Rerunning(law, store, PostgresReruns(), matching, clock)
     law_release = LawRelease(database, rerunning, lambda: RerunProcess(environment(settings)))
-    relay = Relay(database, outbox, bus, clock, rest_seconds=0.02)
+    relay = Relay(database, outbox, bus, clock, rest_seconds=0.05)
     return Service(
         name=NAME,
         app=create_app(

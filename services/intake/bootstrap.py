@@ -87,7 +87,7 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
             NOTICES: on_events(Notices(Following(PostgresFollowUps()))),
             TRAIL: on_events(CoveredByTrail(outbox)),
         },
-        rest_seconds=0.05,
+        rest_seconds=0.1,
     )
     loops = (
         Loop("consumer", consumer.run),

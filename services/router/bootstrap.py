@@ -109,7 +109,7 @@ async def build(
             Loop("policies", policies.run),
             Loop("courier", courier.run),
             Loop("presence", Presence(database, worker=courier.worker, wake=courier.wake).run),
-            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.02).run),
+            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.05).run),
         ],
         close=close,
     )

@@ -11,7 +11,7 @@ from services.router.courier.job import Result
 
 FULL = 200
 MOST = 400
-LINGER_SECONDS = 0.025
+LINGER_SECONDS = 0.05
 """Until the batch is written; the answers to one encounter's notices come within it."""
 RETRY_SECONDS = 0.5
 

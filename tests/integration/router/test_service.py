@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database
 from kernel.identity import client_entry, generate_key, sign_request, write_clients
 from kernel.migrations import BUS, migrate
+from rulebook.loader import LAW
 from services.router.bootstrap import build
 from services.router.settings import RouterSettings
 from tests.integration.router.house import House, adult, endpoint
@@ -85,3 +87,32 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
             await bus.close()
     assert len(receiver.requests) == 1
     assert os.stat(house.endpoints_file).st_mode & 0o077 == 0
+
+
+async def test_a_broken_law_file_keeps_the_last_good_release_in_force_and_says_so(
+    house: House, database_dsn: str, tmp_path: Path
+) -> None:
+    shutil.copytree(LAW, tmp_path / "law")
+    duties = next((tmp_path / "law" / "duties").glob("*.yaml"))
+    duties.write_text("- id: [", encoding="utf-8")
+    await migrate(database_dsn, [BUS])
+    write_clients(tmp_path / "clients.json", [])
+    house.keyset.save(tmp_path / "keyset.json")
+    house.register({})
+    settings = RouterSettings(
+        database_dsn=database_dsn,
+        keyset_file=tmp_path / "keyset.json",
+        clients_file=tmp_path / "clients.json",
+        endpoints_file=house.endpoints_file,
+        law_path=tmp_path / "law",
+    )
+    bus = EmbeddedBus(Database(database_dsn, schema="bus", pool_size=1))
+    service = await build(settings, bus)
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://router") as http:
+            shown = (await http.get("/readyz")).json()
+    finally:
+        await service.close()
+        await bus.close()
+    assert shown["law_version"] == house.law.version
+    assert duties.name in shown["law_refused"]
