@@ -104,7 +104,11 @@ def one_person(law: Law, reports: Sequence[SubjectFacts]) -> dict[str, Any]:
         verdicts(known, plan, DAY)
 
     def explained(facts: SubjectFacts) -> None:
-        decide(DutyFacts(subject=facts, encounter_at=AT, discovered_at=AT, as_of=AT, jurisdiction="MO"), law)
+        decide(
+            DutyFacts(subject=facts, encounter_at=AT, discovered_at=AT, as_of=AT, jurisdiction="MO"),
+            law,
+            all_duties=True,
+        )
         determine(facts, law, jurisdiction="MO", encounter_at=AT, as_of=AT)
 
     first = _each(explained, reports)
