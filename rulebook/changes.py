@@ -34,17 +34,29 @@ def next_change(
     encounter_on: date,
 ) -> date | None:
     """The first later day that may change an answer: on no day before it does one. The answers may also stay."""
-    dated = plan.dated.get(as_of)
-    if dated is None:
-        if len(plan.dated) >= _KEPT:
-            plan.dated.clear()
-        dated = plan.dated[as_of] = _dated(plan, derivations, as_of)
+    dated = _on(plan, derivations, as_of)
     days = {day for leaf in dated.leaves for day in leaf.changes(facts, as_of)}
     if dated.version_day is not None:
         days.add(dated.version_day)
     if "age_years" in facts and age is not None:
         days.update(_birthdays(age, as_of, encounter_on, dated.years))
     return min((day for day in days if day > as_of), default=None)
+
+
+def next_common_change(plan: Plan, derivations: Iterable[CompiledDerivation], as_of: date) -> date | None:
+    """The first later day on which answers may change whoever the person is: another version of a rule or an amount."""
+    dated = _on(plan, derivations, as_of)
+    days = {leaf.lookup.table.changes_after(as_of) for leaf in dated.leaves if isinstance(leaf, TableLeaf)}
+    return min((day for day in days | {dated.version_day} if day is not None), default=None)
+
+
+def _on(plan: Plan, derivations: Iterable[CompiledDerivation], as_of: date) -> _Dated:
+    dated = plan.dated.get(as_of)
+    if dated is None:
+        if len(plan.dated) >= _KEPT:
+            plan.dated.clear()
+        dated = plan.dated[as_of] = _dated(plan, derivations, as_of)
+    return dated
 
 
 def _dated(plan: Plan, derivations: Iterable[CompiledDerivation], as_of: date) -> _Dated:

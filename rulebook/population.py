@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rulebook import changes
 from rulebook.answers import Answer, Supply
 from rulebook.columns import Codes, Columns, derive, evaluate
 from rulebook.compiled import ByKey, CompiledProgramVersion
 from rulebook.generated import engine
 from rulebook.kleene import Truth
-from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
+from rulebook.leaves import AgeLeaf, Leaf, WithinLeaf
 from rulebook.reading import ANSWERS, SUPPLY, Reader, readers
 from rulebook.records import answer_digest
 from rulebook.trees import Tree
@@ -68,15 +69,8 @@ class Population:
 
 
 def next_common_change(law: "Law", jurisdiction: str, as_of: date) -> date | None:
-    """The first later day on which answers may change whoever the person is: another version of a rule or an amount."""
-    days: set[date | None] = set()
-    for program in engine(law).plan(jurisdiction).programs:
-        if program.spec.version_key is None:
-            for version in program.versions:
-                days |= {version.spec.effective.from_, version.spec.effective.until}
-        leaves = (leaf for tree in program.trees() for leaf in tree.leaves())
-        days |= {leaf.lookup.table.changes_after(as_of) for leaf in leaves if isinstance(leaf, TableLeaf)}
-    return min((day for day in days if day is not None and day > as_of), default=None)
+    """The first later day on which answers may change whoever the person is: see `rulebook.changes`."""
+    return changes.next_common_change(engine(law).plan(jurisdiction), law.derivations, as_of)
 
 
 def personal_changes(law: "Law") -> bytes:
