@@ -1,4 +1,4 @@
-"""A release of the law applied to everybody: from sealed rows to stored changes, and what a commit beside it waits.
+"""A release of the law applied to everybody: from sealed rows to stored changes, and what first notices beside it wait.
 
 Prints one JSON object. To reach: 90 s of one core for a million persons. `--full` loads a million; otherwise some
 thousands, and `s_per_million` is what was measured, times a million, over the persons. Persons are sealed, evaluated
@@ -11,17 +11,19 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import orjson
 import psutil
 
 from benchmarks.measuring import percentile
+from benchmarks.pipeline import Agency, installation
 from contracts.envelope import Event
 from contracts.events import EncounterReported
 from contracts.facts import FieldGroup, SubjectFacts
@@ -51,6 +53,7 @@ PERSONS, FULL = 20_000, 1_000_000
 CHANGED = 0.03
 TARGET_S_PER_MILLION = 90
 _LOADED_AT_ONCE = 500
+_BESIDE = 6000
 _FOOD, _LIMIT, _HIGHER = "programs/food_cash_energy_child_care.yaml", "percent: 130,", "percent: 150,"
 
 
@@ -76,8 +79,6 @@ async def measure(server: EmbeddedPostgres, folder: Path, count: int) -> dict[st
         loaded = await load(server, database, keyset, law, count)
         split = await stages(database, keyset, following, min(count, 5000))
         applied = await apply(server, database, keyset, following)
-        await publish_all(database)
-        beside = await commits_beside(server, database, keyset, folder)
     finally:
         await database.close()
     seconds = applied["cpu_s"] + applied["postgresql_cpu_s"]
@@ -92,7 +93,7 @@ async def measure(server: EmbeddedPostgres, folder: Path, count: int) -> dict[st
             "cpu_s_per_million_with_postgresql": round(seconds / count * 1e6, 1),
         },
         "stages_cpu_us_per_person": split,
-        "first_notices": beside,
+        "first_notices": await first_notices(law, folder_of_next),
     }
 
 
@@ -303,48 +304,47 @@ class _Stages:
         return {name: round(seconds / persons * 1e6, 2) for name, seconds in self._seconds.items()}
 
 
-async def commits_beside(server: EmbeddedPostgres, database: Database, keyset: Keyset, folder: Path) -> dict[str, Any]:
-    """What a durable commit takes, 100 a second, alone and while the child evaluates everybody under the old law."""
-    alone = await _commits(database, lambda seconds: seconds > 3)
-    variables = {
-        "FIRSTNOTICE_DATABASE_DSN": server.dsn,
-        "FIRSTNOTICE_KEYSET_FILE": str(folder / "keyset.json"),
-        "FIRSTNOTICE_CLIENTS_FILE": str(folder / "clients.json"),
-    }
-    child = RerunProcess(variables)
-    await child.start()
-    ended = asyncio.create_task(_ended(child))
-    beside = await _commits(database, lambda _: ended.done())
-    return {"commit_ms_alone": _spread(alone), "commit_ms_beside_a_rerun": _spread(beside), "status": await ended}
+async def first_notices(law: Law, folder_of_next: Path) -> dict[str, Any]:
+    """Accepted to first byte at 20 encounters/s, alone, and while children evaluate everybody who is stored there."""
+    async with installation(cluster=False) as there, aiohttp.ClientSession() as http:
+        server, keyset = EmbeddedPostgres(there.home.postgres), Keyset.load(there.home.keyset)
+        database = Database(server.dsn, schema="eligibility", role="fn_eligibility", pool_size=2)
+        await load(server, database, keyset, law, _BESIDE)
+        await database.close()
+        agency = Agency(there, http)
+        await _told(agency, asyncio.sleep(3))  # warm caches, connections and plans
+        alone = await _told(agency, asyncio.sleep(6))
+        variables = {
+            "FIRSTNOTICE_DATABASE_DSN": server.dsn,
+            "FIRSTNOTICE_KEYSET_FILE": str(there.home.keyset),
+            "FIRSTNOTICE_CLIENTS_FILE": str(there.home.clients),
+        }
+        beside = await _told(agency, _releases(variables, [folder_of_next, LAW] * 2))
+    return {"persons": _BESIDE, "accept_to_first_byte_ms": {"alone": alone, "beside_four_reruns": beside}}
 
 
-async def _ended(child: RerunProcess) -> int:
-    async for _ in child.progress():
-        pass
-    return await child.ended()
+async def _releases(variables: dict[str, str], folders: Sequence[Path]) -> None:
+    """One release after the other, each applied to everybody by a child of the service."""
+    for folder in folders:
+        child = RerunProcess(variables | {"FIRSTNOTICE_LAW_PATH": str(folder)})
+        await child.start()
+        async for _ in child.progress():
+            pass
+        if (status := await child.ended()) != 0:
+            raise SystemExit(f"the evaluation of everybody ended with status {status}")
 
 
-async def _commits(database: Database, enough: Callable[[float], bool]) -> list[float]:
-    taken: list[float] = []
-    begun = time.perf_counter()
-    while not enough(time.perf_counter() - begun):
-        start = time.perf_counter()
-        async with database.transaction() as tx:
-            key = uuid4()
-            await tx.driver.execute(
-                "INSERT INTO outbox (shard, topic, key, event_id, headers, value) VALUES (0, 'access', $1, $1, '', $2)",
-                key,
-                bytes(1000),
-            )
-        taken.append((time.perf_counter() - start) * 1e3)
-        async with database.transaction() as tx:
-            await tx.driver.execute("DELETE FROM outbox")
-        await asyncio.sleep(max(0.0, 0.01 - (time.perf_counter() - start)))
-    return taken
-
-
-def _spread(taken: Sequence[float]) -> dict[str, float]:
-    return {"p50": round(percentile(taken, 0.5), 2), "p99": round(percentile(taken, 0.99), 2), "commits": len(taken)}
+async def _told(agency: Agency, work: Coroutine[Any, Any, None]) -> dict[str, float]:
+    """Posts until the work is done, and waits until everybody is told; milliseconds."""
+    agency.accepted.clear()
+    agency.arrived.clear()
+    working = asyncio.create_task(work)
+    while not working.done():
+        await agency.at_rate(20, 0.5)
+    await working
+    await agency.all_told()
+    taken = agency.milliseconds()
+    return {"p50": round(percentile(taken, 0.5), 2), "p99": round(percentile(taken, 0.99), 2), "notices": len(taken)}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -104,19 +103,23 @@ class Database:
                 connection.close()
             for call in tx.after_commit:
                 call()
-        except PoolTimeout:
-            raise Unavailable("all database connections are busy") from None
         except UNAVAILABLE as error:
             raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
-        except DBAPIError as error:
-            if error.connection_invalidated or _is_unavailable(error):
-                raise Unavailable("the database does not answer") from error
-            raise
 
     async def _checked_out(self) -> PoolProxiedConnection:
-        """A connection of the pool that is alive as far as the driver knows; `close` gives it back."""
+        """A connection of the pool that is alive as far as the driver knows; `close` gives it back.
+
+        Raises Unavailable.
+        """
         while True:
-            connection = await self.engine.raw_connection()
+            try:
+                connection = await self.engine.raw_connection()
+            except PoolTimeout:
+                raise Unavailable("all database connections are busy") from None
+            except Exception as error:
+                if _is_unavailable(error):
+                    raise Unavailable("the database does not answer") from error
+                raise
             driver: Any = connection.driver_connection
             if not driver.is_closed():
                 return connection
