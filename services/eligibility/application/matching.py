@@ -133,7 +133,7 @@ class Matching:
                 outcome, days[standing.subject_id] = "erased", None
             else:
                 try:
-                    outcome, days[standing.subject_id] = self._again(news, standing, key, now, day)
+                    outcome, days[standing.subject_id] = self._again(news, standing, key, now)
                 except Exception as error:  # noqa: BLE001 - said aloud and counted; one person must not stop the others'
                     log.error("a person could not be evaluated again", subject_id=standing.subject_id, error=error)
                     outcome, days[standing.subject_id] = "failed", day + timedelta(days=1)
@@ -145,13 +145,11 @@ class Matching:
         await self._write(tx, news)
         return found
 
-    def _again(
-        self, news: _News, standing: Standing, key: DataKey, now: datetime, day: date
-    ) -> tuple[str, date | None]:
+    def _again(self, news: _News, standing: Standing, key: DataKey, now: datetime) -> tuple[str, date | None]:
         found = self._evaluate(standing.facts, standing.jurisdiction, key, now)
         if answers_tag(key.secret, found.answers()) == standing.answers:
             return "unchanged", self._look_again_on(found)
-        identity = determination_id(standing.facts.event_id, self._law.digest, day)
+        identity = determination_id(standing.facts.event_id, self._law.digest, standing.latest_id)
         with tracing(standing.traceparent):
             self._conclude(
                 news,

@@ -18,13 +18,13 @@ def answers_tag(secret: bytes, answers: bytes) -> bytes:
     return hmac.digest(secret, _TAG + answers, "sha256")[:TAG_BYTES]
 
 
-def determination_id(facts_id: UUID, law_digest: str, day: date | None = None) -> UUID:
+def determination_id(facts_id: UUID, law_digest: str, follows: UUID | None = None) -> UUID:
     """The same evaluation has the same id however often it is done.
 
-    `facts_id` is the encounter event that brought the facts; `day` is given when the calendar or a release of the law
-    caused the evaluation.
+    `facts_id` is the encounter event that brought the facts. `follows` is the determination that stood before, when the
+    calendar or a release of the law caused this one: a release that is taken back and adopted again is told again.
     """
-    return uuid5(facts_id, law_digest if day is None else f"{law_digest}@{day.isoformat()}")
+    return uuid5(facts_id, law_digest if follows is None else f"{law_digest}@{follows}")
 
 
 def look_again_on(next_change_on: date | None, today: date, everybody_on: date | None = None) -> date | None:

@@ -203,6 +203,8 @@ async def test_the_same_release_again_does_nothing_and_an_earlier_one_again_star
         (await eligibility.record(event))["programs"]["snap"]["outcome"] for event in await changes(eligibility)
     ]
     assert Counter(outcomes) == {"potentially_eligible": 3, "not_eligible": 3}
+    assert (await apply(eligibility, wider)).changed == 3, "taken back and adopted again, on one day"
+    assert len({event.id for event in await changes(eligibility)}) == 9
 
 
 async def test_while_our_events_wait_to_be_published_no_batch_is_begun(eligibility: Eligibility, wider: Law) -> None:
@@ -313,9 +315,9 @@ async def test_a_service_that_starts_with_a_new_release_evaluates_everybody_by_i
 
 
 async def test_answers_are_read_in_the_words_of_the_release_that_they_were_given_under(
-    eligibility: Eligibility, settings: EligibilitySettings, bus: EmbeddedBus, folder: Path, wider: Law
+    eligibility: Eligibility, settings: EligibilitySettings, bus: EmbeddedBus, folder: Path, law: Law, wider: Law
 ) -> None:
-    (gaining,), (staying,) = await people(eligibility, 1, GAINS), await people(eligibility, 1, STAYS)
+    (gaining,), (staying,) = await people(eligibility, 1, GAINS), await people(eligibility, 1, income(400_000))
     await apply(eligibility, wider)
     newer = load_settings(EligibilitySettings, **settings.model_dump() | {"law_path": folder})
     service = await build(newer, bus, clock=lambda: eligibility.now)
@@ -329,12 +331,14 @@ async def test_answers_are_read_in_the_words_of_the_release_that_they_were_given
             (told[name],) = response.json()["subjects"]
     await service.close()
     versions = {name: one["law_version"] for name, one in told.items()}
-    assert versions == {"gaining": wider.version, "staying": eligibility.law.version}
-    for one in told.values():
-        snap = next(answer for answer in one["programs"] if answer["program"] == "snap")
-        limits = {reason["lte"] for reason in snap["reasons"] if reason["fact"] == "household_income_pct_fpl"}
-        assert limits <= ({"150"} if one["law_version"] == "2026.12.0" else {"130"})
-        assert snap["citations"]
+    assert versions == {"gaining": wider.version, "staying": law.version}
+    snap = {
+        name: next(answer for answer in one["programs"] if answer["program"] == "snap") for name, one in told.items()
+    }
+    assert (snap["gaining"]["outcome"], snap["staying"]["outcome"]) == ("potentially_eligible", "not_eligible")
+    (limit,) = (reason["lte"] for reason in snap["staying"]["reasons"])
+    assert limit["percent"] == "130", "too much under both: told with the limit of the release that the answer is of"
+    assert all(answer["citations"] for answer in snap.values())
 
 
 async def test_where_nobody_stands_under_another_release_nothing_has_to_be_done(

@@ -25,14 +25,14 @@ def test_the_same_answers_of_two_persons_cannot_be_told_from_their_tags() -> Non
     assert answers_tag(bytes(32), ANSWERS) != answers_tag(bytes(31) + b"1", ANSWERS)
 
 
-def test_an_evaluation_has_one_id_by_facts_law_and_day() -> None:
+def test_an_evaluation_has_one_id_by_facts_law_and_what_stood_before() -> None:
     assert determination_id(FACTS, "2026.11.0") == determination_id(FACTS, "2026.11.0")
     ids = {
         determination_id(FACTS, "2026.11.0"),
         determination_id(FACTS, "2026.12.0"),
         determination_id(UUID(int=2), "2026.11.0"),
-        determination_id(FACTS, "2026.11.0", date(2026, 11, 20)),
-        determination_id(FACTS, "2026.11.0", date(2026, 11, 21)),
+        determination_id(FACTS, "2026.11.0", UUID(int=3)),
+        determination_id(FACTS, "2026.11.0", UUID(int=4)),
     }
     assert len(ids) == 5
 
