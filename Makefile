@@ -53,7 +53,7 @@ specs: $(INSTALLED) ## Write contracts/asyncapi.yaml, contracts/openapi/ and doc
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: to the newest versions)
-	@$(find_uv); $$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	@$(find_uv); $$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --group dev --custom-compile-command "make lock" $(ARGS) pyproject.toml -o requirements.lock
 
 .PHONY: clean

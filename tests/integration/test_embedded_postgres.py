@@ -20,13 +20,13 @@ pytestmark = pytest.mark.postgres
 Factory = Callable[..., EmbeddedPostgres]
 
 OWNER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from launcher.postgres import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]))
 server.start()
 print(server.pid, flush=True)
-time.sleep(300)
+signal.pause()
 """
 
 

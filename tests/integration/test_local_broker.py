@@ -17,13 +17,13 @@ from launcher.broker import BrokerUnavailable, LocalBroker, fetch_broker
 Factory = Callable[..., LocalBroker]
 
 OWNER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from launcher.broker import LocalBroker
 broker = LocalBroker(Path(sys.argv[1]))
 broker.start()
 print(broker.pid, flush=True)
-time.sleep(300)
+signal.pause()
 """
 
 

@@ -189,7 +189,16 @@ class Intake:
     ) -> Answer:
         """Raises NotFound for an unknown encounter or another agency's, Invalid, Conflict, SubjectErased."""
         content = amend.content_digest(self._blind, encounter_id, amendment)
-        request = accept.identify(
+        request = self._request(caller, content, key, traceparent)
+        record, before = await self._asked_before(tx, caller, encounter_id, request)
+        if before is not None:
+            return before
+        opened = await self._store.opened(tx, record)
+        change = amend.decide(opened, amendment, self._clock(), self._law, self._blind)
+        return await self._apply(tx, opened, change, request, None)
+
+    def _request(self, caller: Caller, content: bytes, key: str | None, traceparent: str | None) -> Request:
+        return accept.identify(
             self._blind,
             client_id=caller.client_id,
             token_id=caller.token_id,
@@ -197,15 +206,15 @@ class Intake:
             content=content,
             traceparent=traceparent,
         )
+
+    async def _asked_before(
+        self, tx: Transaction, caller: Caller, encounter_id: UUID, request: Request
+    ) -> tuple[EncounterRecord, Answer | None]:
+        """The caller's encounter, locked, and what the same request was answered before. Raises NotFound, Conflict."""
         record = await self._store.by_id(tx, encounter_id)
         if record is None or record.agency not in caller.agencies:
             raise NotFound("There is no such encounter for this client.")
-        before = _answered(await self._store.answered(tx, [request]), request)
-        if before is not None:
-            return before
-        opened = await self._store.opened(tx, record)
-        change = amend.decide(opened, amendment, self._clock(), self._law, self._blind)
-        return await self._apply(tx, opened, change, request, None)
+        return record, _answered(await self._store.answered(tx, [request]), request)
 
     async def complete(
         self,
@@ -223,18 +232,8 @@ class Intake:
         SubjectErased.
         """
         content = tasks.content_of(self._blind, encounter_id, task)
-        request = accept.identify(
-            self._blind,
-            client_id=caller.client_id,
-            token_id=caller.token_id,
-            key=key,
-            content=content,
-            traceparent=traceparent,
-        )
-        record = await self._store.by_id(tx, encounter_id)
-        if record is None or record.agency not in caller.agencies:
-            raise NotFound("There is no such encounter for this client.")
-        before = _answered(await self._store.answered(tx, [request]), request)
+        request = self._request(caller, content, key, traceparent)
+        record, before = await self._asked_before(tx, caller, encounter_id, request)
         if before is not None:
             return before
         now = self._clock()

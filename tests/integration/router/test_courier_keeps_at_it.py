@@ -187,12 +187,15 @@ async def test_retry_after_is_honoured(house: House) -> None:
 
 
 async def test_stopping_sends_what_is_under_way_and_gives_the_rest_back(house: House) -> None:
-    async def slowly(request: Request, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.3)
+    async def when_told_to_stop(request: Request, writer: asyncio.StreamWriter) -> None:
+        # A worker that stops has room for nobody.
+        await until(lambda: worker.courier.room("us-hhs-otip", "first_notice"), lambda room: room == 0)
         await receipt(request, writer)
 
-    async with receiving(slowly) as receiver:
-        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port, concurrency=1)}))
+    async with receiving(when_told_to_stop) as receiver:
+        worker = house.worker(
+            house.register({"mo-dss": endpoint(receiver.port, concurrency=1), "us-hhs-otip": endpoint(receiver.port)})
+        )
         async with running(worker.courier.run):
             await house.handle(worker, *[await house.report(adult()) for _ in range(5)])
             await until(lambda: len(receiver.requests), lambda seen: seen == 1)
