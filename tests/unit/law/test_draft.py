@@ -159,7 +159,7 @@ def test_no_condition_is_weaker_than_the_draft_unless_documented(law: Law) -> No
                 continue
             wanted = {False: 0, None: 1, True: 2}[draft.answer(program, known, day)]
             ours = found.answer(program["id"])
-            got = RANK[presuming(ours)]
+            got = RANK[ours.disputed.as_applied if ours.disputed else presuming(ours)]
             if ours.supply in ("unknown", "not_available"):
                 got = min(got, {"unknown": 1, "not_available": 0}[ours.supply])
             settled[program["id"]].add(wanted)

@@ -75,7 +75,7 @@ def test_contract_services_under_566_223_need_a_confirmed_victim(law: Law) -> No
 @pytest.mark.parametrize(
     ("program_id", "changes"),
     [
-        ("snap", ["2025-07-04"]),
+        ("snap", ["2025-07-04", "2025-10-31", "2025-12-09"]),  # the last two: a dispute and its end
         ("rca", ["2025-05-05"]),
         ("rma", ["2025-05-05"]),
         ("mohealthnet_adult_expansion", ["2026-10-01", "2027-01-01"]),
