@@ -84,7 +84,7 @@ TAKES: dict[str, tuple[int, int]] = {"snap": (10, 1), "wic": (7, 1)} | dict.from
     (4, 1),
 )
 GUIDELINES = ((date(2024, 1, 11), 15_060), (date(2025, 1, 15), 15_650), (date(2026, 1, 13), 15_960))
-OURS = dict.fromkeys(INCOME, ["household_income_monthly_cents", "household_size"])
+OURS = {fact: ["household_income_monthly_cents", "household_size"] for fact in INCOME}
 OURS["countable_resources_usd"] = ["countable_resources_cents"]
 MEDIANS = ((date(2025, 10, 1), 109_229), (date(2026, 10, 1), 113_137))
 

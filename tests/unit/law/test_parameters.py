@@ -122,7 +122,11 @@ def test_a_limit_of_a_day_that_is_not_held_leaves_the_answer_open_and_asks_for_n
 
 
 def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None:
-    known: FactMap = {"state_of_residence": "MO", "countable_resources_cents": 10_000, "citizenship_status": "us_citizen"}
+    known: FactMap = {
+        "state_of_residence": "MO",
+        "countable_resources_cents": 10_000,
+        "citizenship_status": "us_citizen",
+    }
     some: list[tuple[FactMap, set[str]]] = [
         ({}, {"household_income_monthly_cents", "household_size"}),
         ({"household_income_monthly_cents": 300_000}, {"household_size"}),
