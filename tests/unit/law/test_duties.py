@@ -32,6 +32,7 @@ DUTIES = {
     "MO.211_061.DELIVER": ("reporting_officer", "juvenile_justice", "task", "immediate"),
     "MO.210_145.CD_LE": ("child_welfare_agency", "local_law_enforcement", "task", "immediate"),
     "MO.210_145.LE_REPLY": ("reporting_agency", "childrens_division", "task", "24 hours"),
+    "MO.210_145.BEGIN": ("child_welfare_agency", "the_child", "task", "24 hours"),
     "MO.210_145.SEE_CHILD": ("child_welfare_agency", "the_child", "task", "24 hours"),
     "MO.210_795.MISSING": ("child_welfare_agency", "local_law_enforcement", "task", "2 hours"),
     "MO.210_795.NCMEC": ("child_welfare_agency", "ncmec", "task", "2 hours"),
