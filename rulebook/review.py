@@ -17,8 +17,6 @@ from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation
 from rulebook.values import Among, Interval
 
-COUNTY = "county"
-"""Of the encounter: no fact of the catalog, and asked for where a recipient goes by county."""
 AGE_VERIFIED = "age_verified"
 """Always known, as yes or as not yet: a proof of the age that nobody has brought can still be asked for."""
 
@@ -31,8 +29,10 @@ class ReviewGaps:
     missing: Missing
     standings: dict[str, Standing]
     """Of each fact in a set, what can be said of it: a refused one is not asked for again."""
-    county: bool
-    """Whether the county of the encounter is missing, too."""
+    county_missing: bool
+    """Whether the county of the encounter is missing, too: no fact of the catalogue, and it says whom to tell."""
+    law_version: str
+    policy_version: str
     question: Question | None = None
     """The one to ask next for this duty, and how many of the person's reviews it could settle alone."""
 
@@ -42,7 +42,9 @@ class ReviewGaps:
             **self.missing.to_json(),
             "standings": self.standings,
             "next_question": self.question.to_json() if self.question else None,
-            COUNTY: self.county,
+            "county_missing": self.county_missing,
+            "law_version": self.law_version,
+            "policy_version": self.policy_version,
         }
 
 
@@ -69,9 +71,16 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
         lost = outcome != "not_due" and law.directory.resolve(role, where, county, day) is None
         if outcome == "review" or lost:
             asked = sorted({fact for one in missing.to_settle for fact in one})
-            standings = {fact: standing(fact, known, unanswered) for fact in asked}
-            by_county = lost and law.directory.by_county(role, where)
-            found.append(ReviewGaps(duty_id=duty.spec.id, missing=missing, standings=standings, county=by_county))
+            found.append(
+                ReviewGaps(
+                    duty_id=duty.spec.id,
+                    missing=missing,
+                    standings={fact: standing(fact, known, unanswered) for fact in asked},
+                    county_missing=lost and law.directory.by_county(role, where),
+                    law_version=law.version,
+                    policy_version=law.policy_version,
+                )
+            )
     return _with_questions(found, law.facts, unanswered)
 
 

@@ -90,7 +90,7 @@ def test_exactly_the_duties_that_are_for_review_say_what_would_settle_them(law: 
     for case in (facts(), facts(county=None), facts({"apparent_minor": True}), facts({"years": 30})):
         wanted = {one.duty_id for one in decide(case, law, all_duties=True) if one.outcome == "review"}
         assert set(gaps(law, case)) == wanted
-        assert all(one.missing.to_settle or one.county for one in gaps(law, case).values())
+        assert all(one.missing.to_settle or one.county_missing for one in gaps(law, case).values())
 
 
 def test_only_the_duties_that_are_asked_about_answer(law: Law) -> None:
@@ -118,7 +118,7 @@ def test_a_claim_of_an_age_leaves_its_proof_to_be_asked_for(law: Law) -> None:
 
 def test_a_county_that_is_missing_is_told_apart(law: Law) -> None:
     found = gaps(law, facts(CHILD, county=None))["MO.566_223.JJ"]
-    assert found.county
+    assert found.county_missing
     assert found.missing.to_settle == ()
     assert found.question is None
     assert "MO.566_223.JJ" not in gaps(law, facts(CHILD))
@@ -180,4 +180,4 @@ def test_the_same_facts_are_told_in_the_same_json(law: Law) -> None:
     assert told["duty"] == "MO.210_115.ORAL"
     assert told["to_qualify"] == [["child_abuse_suspected"]]
     assert told["next_question"]["fact"] == "child_abuse_suspected"
-    assert told["county"] is False
+    assert told["county_missing"] is False
