@@ -1,5 +1,6 @@
 """What was decided on every duty and why, for those who may know, and with a trace that they read it."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -81,11 +82,13 @@ class Reading:
         keys = await self._keys.of_subjects(tx, [one.subject_id for one in stored])
         groups = await grants(tx, self._keys) & ASKED
         now = self._clock()
-        opened = [
-            self._with_gaps(_opened(one, key, now), one.snapshot, key, groups, now)
-            for one in stored
-            if (key := keys.get(one.subject_id)) is not None
-        ]
+        opened = []
+        for one in stored:
+            key = keys.get(one.subject_id)
+            if key is not None:
+                opened.append(self._with_gaps(_opened(one, key, now), one.snapshot, key, groups, now))
+                # A millisecond or two for each: first notices of this process do not wait for all of them.
+                await asyncio.sleep(0)
         event_id = self._ids()
         read = Event(
             id=event_id,

@@ -72,6 +72,9 @@ def test_each_review_is_looked_at_with_its_own_timer() -> None:
     assert found[JUVENILE].missing.to_settle == ()
     assert ("age_years",) in found[HOTLINE].missing.to_settle
     assert not found[HOTLINE].county_missing
+    found = gaps(unknown_age(), {JUVENILE: False, HOTLINE: True})
+    assert ("age_years",) in found[JUVENILE].missing.to_settle
+    assert HOTLINE not in found, "the next report finds it presumed"
 
 
 def test_what_the_law_would_decide_now_needs_nothing_to_be_settled(tmp_path: Path) -> None:

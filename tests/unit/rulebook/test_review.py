@@ -77,6 +77,7 @@ def test_every_set_can_settle_the_duty_and_every_other_fact_cannot_alone(
     for duty_id, one in found.items():
         for some in one.missing.to_settle:
             told = [dict(zip(some, values, strict=True)) for values in product(*(answers(law, fact) for fact in some))]
+            assert not any(set(other) < set(some) for other in one.missing.to_settle), (duty_id, some)
             outcomes = {settled(law, duty_id, each, age, more) for each in told}
             assert outcomes & {"due", "not_due"}, (duty_id, some)
             assert ("due" in outcomes) >= (some in one.missing.to_qualify), (duty_id, some)
@@ -149,19 +150,34 @@ def test_the_question_is_the_one_that_settles_most_of_the_persons_reviews(law: L
         assert one.question is None or any(one.question.fact in some for some in one.missing.to_settle)
 
 
-def test_nobody_is_asked_for_half_of_what_would_settle_it_when_the_other_half_was_refused(tmp_path: Path) -> None:
-    root = release_copy(tmp_path)
+def with_rule(folder: Path, condition: str) -> Law:
+    """A release in which one duty is due on a condition, and for review otherwise."""
+    root = release_copy(folder)
     file = root / "duties" / "us_mo_others.yaml"
     before = file.read_text(encoding="utf-8")
-    no_danger = "          - {when: {fact: danger_of_serious_harm, is: false}, outcome: not_due, basis: [no_danger]}\n"
-    danger = "all: [{use: verified_minor}, {fact: danger_of_serious_harm, is: true}]"
-    after = before.replace(no_danger, "").replace(danger, danger.replace("]", ", {fact: reported_missing, is: true}]"))
-    file.write_text(after, encoding="utf-8")
-    law = load_law(root)
-    for answer, asks in ((True, "danger_of_serious_harm"), ("unknown", "danger_of_serious_harm"), ("refused", None)):
-        (found,) = review_gaps(facts(CHILD, facts={"reported_missing": answer}), law, only={"MO.210_145.SEE_CHILD"})
-        assert "danger_of_serious_harm" in found.missing.to_settle[0]
+    start = before.index("          - {when: {all: [{use: verified_minor}, {fact: danger_of_serious_harm")
+    end = before.index("          - {outcome: review, basis: [danger_or_age_unknown]}")
+    rule = f"          - {{when: {condition}, outcome: due, basis: [danger]}}\n"
+    file.write_text(before[:start] + rule + before[end:], encoding="utf-8")
+    return load_law(root)
+
+
+def test_nobody_is_asked_for_half_of_what_would_settle_it_when_the_other_half_was_refused(tmp_path: Path) -> None:
+    law = with_rule(tmp_path, "{all: [{fact: danger_of_serious_harm, is: true}, {fact: reported_missing, is: true}]}")
+    both = ("danger_of_serious_harm", "reported_missing")
+    for answer, asks in ((None, both[0]), ("unknown", both[0]), ("refused", None)):
+        told = {"reported_missing": answer} if answer else {}
+        (found,) = review_gaps(facts(CHILD, facts=told), law, only={"MO.210_145.SEE_CHILD"})
+        assert found.missing.to_settle == (both,)
         assert (found.question.fact if found.question else None) == asks
+
+
+def test_with_the_proof_of_an_age_nothing_else_is_needed_that_goes_with_a_claim_of_it(tmp_path: Path) -> None:
+    claim = "{all: [{use: presumed_minor}, {fact: reported_missing, is: true}]}"
+    law = with_rule(tmp_path, f"{{any: [{{use: verified_minor}}, {claim}]}}")
+    (found,) = review_gaps(facts(), law, only={"MO.210_145.SEE_CHILD"})
+    assert found.missing.to_settle[:2] == (("age_years",), ("age_estimated_max", "reported_missing"))
+    assert ("age_years", "reported_missing") not in found.missing.to_settle
 
 
 def test_immigration_status_is_not_asked_about_before_anything_else_is(law: Law) -> None:
