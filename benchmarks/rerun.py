@@ -21,25 +21,26 @@ from uuid import UUID, uuid4
 import aiohttp
 import orjson
 import psutil
+import uvloop
 
 from benchmarks.measuring import percentile
 from benchmarks.pipeline import Agency, installation
 from contracts.envelope import Event
 from contracts.events import EncounterReported
-from contracts.facts import FieldGroup, SubjectFacts
+from contracts.facts import SubjectFacts
 from kernel.clock import system_clock
 from kernel.database import Database, Transaction
 from kernel.keyset import Keyset
 from kernel.migrations import BUS, KEYS, migrate
 from kernel.outbox import Outbox
-from kernel.sealing import seal, unseal
+from kernel.sealing import seal
 from kernel.subject_keys import SubjectKeys
 from launcher.catalogue import settle_memory
 from launcher.postgres import EmbeddedPostgres
 from rulebook.loader import LAW, Law, load_law
 from rulebook.population import Population
 from rulebook.release import archive
-from rulebook.reported import GROUPS, Reported
+from rulebook.rows import RowFormat
 from services.eligibility.adapters.rerun_process import RerunProcess
 from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
@@ -63,8 +64,12 @@ def main() -> None:
     arguments.add_argument("--persons", type=int, help="how many instead")
     given = arguments.parse_args()
     count = given.persons or (FULL if given.full else PERSONS)
-    with tempfile.TemporaryDirectory(prefix="firstnotice-bench-") as folder, EmbeddedPostgres(Path(folder)) as server:
-        found = asyncio.run(measure(server, Path(folder), count))
+    with (
+        tempfile.TemporaryDirectory(prefix="firstnotice-bench-") as folder,
+        EmbeddedPostgres(Path(folder)) as server,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,  # as the child process has it
+    ):
+        found = runner.run(measure(server, Path(folder), count))
     print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
 
 
@@ -219,7 +224,8 @@ async def apply(server: EmbeddedPostgres, database: Database, keyset: Keyset, la
     keys = SubjectKeys(keyset, service="eligibility", clock=system_clock)
     rerunning = rerunning_of(law, Matching(law, PostgresStore(), keys, Outbox("eligibility"), system_clock))
     told: list[Any] = []
-    Population(law, "MO", system_clock().date()).answers(Reported(law, system_clock().date()).take())
+    today = system_clock().date()
+    Population(law, "MO", today).answers(RowFormat(law).columns([], today))
     publishing = asyncio.create_task(_publish(database))
     before, cpu, wall = _server_cpu(server), time.process_time(), time.perf_counter()
     await rerun(database, rerunning, asyncio.Event(), told.append, rest=0)
@@ -257,30 +263,24 @@ async def stages(database: Database, keyset: Keyset, law: Law, count: int) -> di
     tx = Transaction(connection)
     now = system_clock()
     with found.stage("read rows"):
-        persons = [
-            person for number in range(16) for person in await reruns.batch(tx, Part(number, None), law, count // 16)
-        ]
+        batches = [await reruns.batch(tx, Part(number, None), law, count // 16) for number in range(16)]
+        persons = [(person, person.row) for batch in batches for person in batch if person.row is not None]
     with found.stage("read and unwrap keys"):
-        opened_keys = await matching.open_keys(tx, [person.sealed.key_id for person in persons])
+        opened_keys = await matching.open_keys(tx, [row.key_id for person, row in persons])
     with found.stage("unseal"):
-        groups = [FieldGroup(group) for group in GROUPS]
         opened = [
-            unseal(opened_keys[person.sealed.key_id], person.facts_id, person.sealed.groups, groups)
-            for person in persons
+            matching.rows.opened(row, opened_keys[row.key_id], person.facts_id, matching.keys.granted)
+            for person, row in persons
         ]
     with found.stage("to columns"):
-        collected = Reported(law, law.local_date("MO", now))
-        for person, facts in zip(persons, opened, strict=True):
-            on = law.local_date("MO", person.encounter_at)
-            collected.add({group.value: value for group, value in facts.items()}, on)
-        columns = collected.take()
+        columns = matching.rows.columns([row for row in opened if row is not None], law.local_date("MO", now))
     with found.stage("evaluate in columns"):
         rows = Population(law, "MO", law.local_date("MO", now)).answers(columns)
     with found.stage("compare tags"):
         changed = [
             person.subject_id
-            for person, row in zip(persons, rows, strict=True)
-            if answers_tag(opened_keys[person.sealed.key_id].secret, row.tobytes()) != person.answers
+            for (person, sealed), row in zip(persons, rows, strict=True)
+            if answers_tag(opened_keys[sealed.key_id].secret, row.tobytes()) != person.answers
         ]
     with found.stage("the changed: evaluate, seal, store"):
         standings = await store.standings(tx, changed)

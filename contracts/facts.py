@@ -56,6 +56,8 @@ class FieldGroup(StrEnum):
     """What a recipient answered: case number, comment."""
     DETERMINATION = "determination"
     """What a person may be eligible for, and why: `docs/determinations.md`, form 1."""
+    FACT_ROW = "fact_row"
+    """What rules read of age, circumstances and status once more, as one row: never leaves the eligibility service."""
 
 
 class Facts(BaseModel):

@@ -44,6 +44,7 @@ GRANTS: dict[str, frozenset[FieldGroup]] = {
             FieldGroup.CIRCUMSTANCES,
             FieldGroup.STATUS,
             FieldGroup.DETERMINATION,
+            FieldGroup.FACT_ROW,
         }
     ),
 }

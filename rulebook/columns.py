@@ -237,12 +237,12 @@ def _ages(leaf: AgeLeaf, columns: Columns, as_of: date) -> Bounds:
         first = last = np.full(columns.rows, day.toordinal(), np.int64)
     else:
         first, last = _bounds(columns, leaf.on)
-    low = np.where((first == _OPEN_LOW) | (last_born == _OPEN_HIGH), _OPEN_LOW, _age(first, last_born))
-    high = np.where((last == _OPEN_HIGH) | (first_born == _OPEN_LOW), _OPEN_HIGH, _age(last, first_born))
+    low = np.where((first == _OPEN_LOW) | (last_born == _OPEN_HIGH), _OPEN_LOW, ages(first, last_born))
+    high = np.where((last == _OPEN_HIGH) | (first_born == _OPEN_LOW), _OPEN_HIGH, ages(last, first_born))
     return low, high
 
 
-def _age(day: Numbers, born: Numbers) -> Numbers:
+def ages(day: Numbers, born: Numbers) -> Numbers:
     year, within = _year_and_day(day)
     birth_year, birth_within = _year_and_day(born)
     return year - birth_year - (within < birth_within)

@@ -105,22 +105,27 @@ class _Program:
         self._names = sorted(set(asks.values()))
         assert len(self._names) <= 64 - _MISSING_AT, "a program asks for more facts than fit into one number"
         self._bits = {fact: np.uint64(1 << self._names.index(ask) + _MISSING_AT) for fact, ask in asks.items()}
-        self._digests: dict[int, int] = {}
+        self._said_before: Said = np.zeros(1, np.uint64)
+        self._digests: Digests = np.array([self._digest(0)], np.uint64)
         self._parts: dict[tuple[int, ...], list[Tree]] = {}
 
     def digests(self, columns: Columns, truths: Mapping[int, Codes]) -> Digests:
         said = self._said(columns, truths)
-        distinct, where = np.unique(said, return_inverse=True)
-        return np.array([self._digest(int(one)) for one in distinct], np.uint64)[where]
+        where = self._places(said)
+        if not (new := self._said_before[where] != said).any():
+            return self._digests[where]
+        self._said_before = np.union1d(self._said_before, said[new])
+        self._digests = np.array([self._digest(int(one)) for one in self._said_before], np.uint64)
+        return self._digests[self._places(said)]
+
+    def _places(self, said: Said) -> NDArray[np.intp]:
+        """Where each would stand among what was said before: what is said differs little, and sorting costs."""
+        return np.minimum(np.searchsorted(self._said_before, said), len(self._said_before) - 1)
 
     def _digest(self, said: int) -> int:
-        found = self._digests.get(said)
-        if found is None:
-            missing = [name for bit, name in enumerate(self._names) if said >> bit + _MISSING_AT & 1]
-            outcome, supply = _OUTCOMES[said & 3], _SUPPLIES[said >> _SUPPLY_AT & 3]
-            digest = answer_digest(self._spec, outcome, supply, tuple(missing))
-            found = self._digests[said] = int.from_bytes(digest, "little")
-        return found
+        missing = [name for bit, name in enumerate(self._names) if said >> bit + _MISSING_AT & 1]
+        outcome, supply = _OUTCOMES[said & 3], _SUPPLIES[said >> _SUPPLY_AT & 3]
+        return int.from_bytes(answer_digest(self._spec, outcome, supply, tuple(missing)), "little")
 
     def _asked(self) -> Iterator[Tree]:
         for version in self._versions:

@@ -85,10 +85,9 @@ class PostgresReruns:
     async def batch(self, tx: Transaction, part: Part, law: Law, limit: int) -> list[Person]:
         rows = await tx.driver.fetch(
             """
-            SELECT s.subject_id, s.jurisdiction, s.answers, f.event_id, f.encounter_at, f.sealed
-            FROM subject AS s JOIN subject_facts AS f ON f.event_id = s.facts_id
-            WHERE s.part = $1 AND s.subject_id > $2 AND s.law_digest <> $3 AND NOT s.retracted
-            ORDER BY s.subject_id LIMIT $4
+            SELECT subject_id, jurisdiction, facts_id, answers, look_again_on, fact_row FROM subject
+            WHERE part = $1 AND subject_id > $2 AND law_digest <> $3 AND NOT retracted
+            ORDER BY subject_id LIMIT $4
             """,
             part.number,
             part.cursor or _FIRST,
@@ -96,7 +95,8 @@ class PostgresReruns:
             limit,
         )
         return [
-            Person(who, where, facts, at, Sealed.decode(sealed), tag) for who, where, tag, facts, at, sealed in rows
+            Person(who, where, facts_id, answers, again, Sealed.decode(row) if row else None)
+            for who, where, facts_id, answers, again, row in rows
         ]
 
     async def advance(
@@ -117,6 +117,19 @@ class PostgresReruns:
             step.failed,
             done_at,
         )
+
+    async def keep_rows(self, tx: Transaction, rows: Mapping[UUID, tuple[UUID, Sealed]]) -> None:
+        if rows:
+            await tx.driver.execute(
+                """
+                UPDATE subject SET fact_row = news.row
+                FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS news(subject_id, facts_id, row)
+                WHERE subject.subject_id = news.subject_id AND subject.facts_id = news.facts_id
+                """,
+                list(rows),
+                [facts_id for facts_id, _ in rows.values()],
+                [sealed.encode() for _, sealed in rows.values()],
+            )
 
     async def look_again_by(self, tx: Transaction, days: Mapping[UUID, date]) -> None:
         await tx.driver.execute(

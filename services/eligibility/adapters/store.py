@@ -45,6 +45,13 @@ class PostgresStore:
         found = await self._read(tx, [row["subject_id"] for row in locked])
         return {standing.subject_id: standing for standing in found}
 
+    async def facts(self, tx: Transaction, event_ids: Collection[UUID]) -> dict[UUID, Facts]:
+        rows = await tx.driver.fetch(
+            f"SELECT {_FACTS}, f.subject_id, f.encounter_id FROM subject_facts AS f WHERE event_id = ANY($1::uuid[])",
+            list(event_ids),
+        )
+        return {row["event_id"]: _facts(row) for row in rows}
+
     async def due(self, tx: Transaction, today: Mapping[str, date], limit: int) -> list[Standing]:
         locked = await tx.driver.fetch(
             """
@@ -132,11 +139,13 @@ class PostgresStore:
         await tx.driver.execute(
             """
             INSERT INTO subject (subject_id, encounter_id, agency, jurisdiction, correlation_id, traceparent, facts_id,
-                                 determination_id, published_id, answers, law_digest, look_again_on)
+                                 determination_id, published_id, answers, law_digest, look_again_on, fact_row)
             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::uuid[],
-                                 $8::uuid[], $9::uuid[], $10::bytea[], $11::text[], $12::date[])
+                                 $8::uuid[], $9::uuid[], $10::bytea[], $11::text[], $12::date[], $13::bytea[])
             ON CONFLICT (subject_id) DO UPDATE SET
                 traceparent = excluded.traceparent, facts_id = excluded.facts_id,
+                fact_row = CASE WHEN excluded.facts_id = subject.facts_id
+                                THEN coalesce(excluded.fact_row, subject.fact_row) ELSE excluded.fact_row END,
                 determination_id = excluded.determination_id, published_id = excluded.published_id,
                 answers = excluded.answers, law_digest = excluded.law_digest,
                 look_again_on = excluded.look_again_on, retracted = false
@@ -155,6 +164,7 @@ class PostgresStore:
                     one.answers,
                     one.law_digest,
                     one.look_again_on,
+                    one.row.encode() if one.row else None,
                 )
                 for one in standings
             ),

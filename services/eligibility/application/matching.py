@@ -30,6 +30,7 @@ from rulebook.population import next_common_change
 from rulebook.programs import record
 from rulebook.records import Recorded
 from services.eligibility.application.ports import Evaluation, Facts, Standing, Store
+from services.eligibility.application.rows import FactRows
 from services.eligibility.domain.determinations import answers_tag, determination_id, look_again_on
 
 EVALUATIONS = counter("evaluations", "Persons evaluated, by what came of it", ["outcome"])
@@ -60,6 +61,7 @@ class Matching:
         self.keys = keys
         self._outbox = outbox
         self._clock = clock
+        self.rows = FactRows(law)
         self._everybody_on: dict[tuple[str, date], date | None] = {}
 
     async def encounters(self, tx: Transaction, events: Sequence[Event]) -> None:
@@ -94,13 +96,16 @@ class Matching:
             event = events[facts.event_id]
             before = news.standings.get(facts.subject_id) or standings.get(facts.subject_id)
             kept = self._granted(facts)
-            found = self._evaluate(kept, event.jurisdiction, key, facts.accepted_at)
+            opened = self.opened(kept, key)
+            found = self._evaluate(opened, kept, event.jurisdiction, facts.accepted_at)
             identity = determination_id(facts.event_id, self._law.digest)
             news.facts.append(kept)
             with tracing(event.traceparent):
                 outcome = self._conclude(
                     news, kept, found, before, key, identity, facts.accepted_at, _Origin.of(event), caused_by=event.id
                 )
+            row = self.row(opened, kept, event.jurisdiction, key)
+            news.standings[facts.subject_id] = replace(news.standings[facts.subject_id], row=row)
             EVALUATIONS.labels(outcome).inc()
             # One person at a time: in the embedded mode a first notice may be waiting for this thread.
             await asyncio.sleep(0)
@@ -146,7 +151,7 @@ class Matching:
         return found
 
     def _again(self, news: _News, standing: Standing, key: DataKey, now: datetime) -> tuple[str, date | None]:
-        found = self._evaluate(standing.facts, standing.jurisdiction, key, now)
+        found = self._evaluate(self.opened(standing.facts, key), standing.facts, standing.jurisdiction, now)
         if answers_tag(key.secret, found.answers()) == standing.answers:
             return "unchanged", self._look_again_on(found)
         identity = determination_id(standing.facts.event_id, self._law.digest, standing.latest_id)
@@ -164,8 +169,16 @@ class Matching:
             )
         return "changed", self._look_again_on(found)
 
-    def _evaluate(self, facts: Facts, jurisdiction: str, key: DataKey, as_of: datetime) -> Recorded:
-        opened = unseal(key, facts.event_id, facts.sealed.groups, self.keys.granted)
+    def opened(self, facts: Facts, key: DataKey) -> dict[FieldGroup, Any]:
+        """What we may know of them. Raises SealBroken."""
+        return unseal(key, facts.event_id, facts.sealed.groups, self.keys.granted)
+
+    def row(self, opened: Mapping[FieldGroup, Any], facts: Facts, jurisdiction: str, key: DataKey) -> Sealed | None:
+        """The facts for re-runs, if the grants allow one."""
+        made = self.rows.made(opened, self._law.local_date(jurisdiction, facts.encounter_at))
+        return self.rows.sealed(made, key, facts.event_id, self.keys.granted)
+
+    def _evaluate(self, opened: dict[FieldGroup, Any], facts: Facts, jurisdiction: str, as_of: datetime) -> Recorded:
         return record(
             SubjectFacts.from_groups(opened),
             self._law,

@@ -62,6 +62,8 @@ class Standing:
     """The latest determination that was published."""
     look_again_on: date | None
     """Local day of the jurisdiction; none when nothing changes by itself."""
+    row: Sealed | None = None
+    """The facts for re-runs, see `application.rows`: made when new facts are evaluated, and not read with the rest."""
 
 
 class Store(Protocol):
@@ -77,6 +79,9 @@ class Store(Protocol):
 
         Those of retracted encounters too, unless `retracted` is false.
         """
+
+    async def facts(self, tx: Transaction, event_ids: Collection[UUID]) -> dict[UUID, Facts]:
+        """What these encounter events said, by event; not locked."""
 
     async def due(self, tx: Transaction, today: Mapping[str, date], limit: int) -> list[Standing]:
         """Subjects to look at again, by each jurisdiction's own day; locked, and left out when another has locked."""

@@ -4,20 +4,18 @@ The persons are in parts by their ids. A batch, its changes and how far its part
 any moment, the work goes on exactly where it was, and each change is published once.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Protocol, cast
+from typing import Protocol
 from uuid import UUID
 
-from contracts.facts import FieldGroup
 from kernel.clock import Clock
 from kernel.database import Transaction
-from kernel.sealing import DataKey, SealBroken, Sealed, unseal
+from kernel.sealing import DataKey, SealBroken, Sealed
 from kernel.telemetry import logger
 from rulebook.loader import Law
 from rulebook.population import Population, personal_changes
-from rulebook.reported import GROUPS, Reported
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.ports import Standing, Store
 from services.eligibility.domain.determinations import answers_tag
@@ -47,9 +45,10 @@ class Person:
     subject_id: UUID
     jurisdiction: str
     facts_id: UUID
-    encounter_at: datetime
-    sealed: Sealed
     answers: bytes
+    look_again_on: date | None
+    row: Sealed | None
+    """The facts as `application.rows` sealed them, if it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +104,9 @@ class Reruns(Protocol):
     ) -> None:
         """Moves a claimed part on."""
 
+    async def keep_rows(self, tx: Transaction, rows: Mapping[UUID, tuple[UUID, Sealed]]) -> None:
+        """By subject, the row of the facts that this event brought; nothing where others came in the meantime."""
+
     async def look_again_by(self, tx: Transaction, days: Mapping[UUID, date]) -> None:
         """Subjects are looked at again on this day if nothing is due earlier."""
 
@@ -138,7 +140,8 @@ class Rerunning:
         self._matching = matching
         self._clock = clock
         self._schedule = personal_changes(law)
-        self._screens: dict[str, tuple[date, _Screen]] = {}
+        self._rows = matching.rows
+        self._populations: dict[str, tuple[date, Population]] = {}
         self._limit = BATCH
 
     async def begin(self, tx: Transaction) -> Progress:
@@ -162,14 +165,14 @@ class Rerunning:
             return None
         now, limit = self._clock(), self._limit
         persons = await self._reruns.batch(tx, part, self._law, limit)
-        keys = await self._matching.open_keys(tx, [person.sealed.key_id for person in persons])
-        others = [person for person in persons if person.sealed.key_id in keys]
-        again = await self._to_evaluate(tx, others, keys, now)
+        opened = await self._open(tx, persons)
+        again = await self._to_evaluate(tx, opened, now)
         standings = await self._store.standings(tx, again, retracted=False)
         done = await self._matching.again(tx, self._others(list(standings.values())), now)
-        await self._look_again(tx, [person for person in others if person.subject_id not in again], now)
+        await self._reruns.keep_rows(tx, opened.made)
+        await self._look_again(tx, [one.person for one in opened.persons if one.person.subject_id not in again], now)
         self._limit = max(ALONE, limit // 2) if len(again) > ALONE else min(BATCH, limit * 2)
-        step = Step(len(persons), done["changed"], len(persons) - len(others) + done["erased"], done["failed"])
+        step = Step(len(persons), done["changed"], len(persons) - len(opened.persons) + done["erased"], done["failed"])
         cursor = persons[-1].subject_id if persons else part.cursor
         await self._reruns.advance(tx, part, self._law, step, cursor, now if len(persons) < limit else None)
         return step
@@ -178,64 +181,96 @@ class Rerunning:
         """Without those whom an event brought under this release in the meantime."""
         return [standing for standing in standings if standing.law_digest != self._law.digest]
 
-    async def _to_evaluate(
-        self, tx: Transaction, persons: Sequence[Person], keys: Mapping[UUID, DataKey], now: datetime
-    ) -> set[UUID]:
+    async def _open(self, tx: Transaction, persons: Sequence[Person]) -> "_Batch":
+        """Everybody who was not erased, with the row of their facts: made anew where it was of another catalogue."""
+        keys = await self._matching.open_keys(tx, [one.row.key_id for one in persons if one.row is not None])
+        batch, without = _Batch([], {}), []
+        for person in persons:
+            if person.row is None:
+                without.append(person)
+            elif (key := keys.get(person.row.key_id)) is not None:
+                if (row := self._opened_row(person, person.row, key)) is not None:
+                    batch.persons.append(_Opened(person, key.secret, row))
+                else:
+                    without.append(person)
+        if without:
+            await self._from_facts(tx, without, batch)
+        return batch
+
+    def _opened_row(self, person: Person, row: Sealed, key: DataKey) -> bytes | None:
+        try:
+            return self._rows.opened(row, key, person.facts_id, self._matching.keys.granted)
+        except (SealBroken, ValueError) as error:
+            log.warning("the row of a person's facts has to be made again", subject_id=person.subject_id, error=error)
+            return None
+
+    async def _from_facts(self, tx: Transaction, persons: Sequence[Person], batch: "_Batch") -> None:
+        found = await self._store.facts(tx, [person.facts_id for person in persons])
+        keys = await self._matching.open_keys(tx, [facts.sealed.key_id for facts in found.values()])
+        for person in persons:
+            facts = found.get(person.facts_id)
+            key = keys.get(facts.sealed.key_id) if facts else None
+            if facts is None or key is None:
+                continue
+            row = b""
+            try:
+                opened = self._matching.opened(facts, key)
+                row = self._rows.made(opened, self._law.local_date(person.jurisdiction, facts.encounter_at))
+                sealed = self._rows.sealed(row, key, person.facts_id, self._matching.keys.granted)
+                if sealed is not None:
+                    batch.made[person.subject_id] = person.facts_id, sealed
+            except (SealBroken, ValueError, TypeError) as error:
+                log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
+            batch.persons.append(_Opened(person, key.secret, row))
+
+    async def _to_evaluate(self, tx: Transaction, batch: "_Batch", now: datetime) -> set[UUID]:
         """Who has to be evaluated alone: whose answers differ, and whose facts do not open."""
         if not await self._reruns.same_schedule(tx, self._law, self._schedule):
             # Nobody else could tell when their answers change by themselves.
-            return {person.subject_id for person in persons}
-        found: set[UUID] = set()
-        for jurisdiction in {person.jurisdiction for person in persons}:
-            there = [person for person in persons if person.jurisdiction == jurisdiction]
-            screen = self._screen(jurisdiction, self._law.local_date(jurisdiction, now))
-            found |= screen.differing(there, keys, self._matching.keys.granted)
+            return {one.person.subject_id for one in batch.persons}
+        found = {one.person.subject_id for one in batch.persons if not one.row}
+        for jurisdiction in {one.person.jurisdiction for one in batch.persons}:
+            there = [one for one in batch.persons if one.row and one.person.jurisdiction == jurisdiction]
+            today = self._law.local_date(jurisdiction, now)
+            columns = self._rows.columns([one.row for one in there], today)
+            for one, answers in zip(there, self._population(jurisdiction, today).answers(columns), strict=True):
+                if answers_tag(one.secret, answers.tobytes()) != one.person.answers:
+                    found.add(one.person.subject_id)
         return found
 
-    def _screen(self, jurisdiction: str, today: date) -> "_Screen":
-        found = self._screens.get(jurisdiction)
+    def _population(self, jurisdiction: str, today: date) -> Population:
+        found = self._populations.get(jurisdiction)
         if found is None or found[0] != today:
-            found = self._screens[jurisdiction] = today, _Screen(self._law, jurisdiction, today)
+            found = self._populations[jurisdiction] = today, Population(self._law, jurisdiction, today)
         return found[1]
 
     async def _look_again(self, tx: Transaction, persons: Sequence[Person], now: datetime) -> None:
+        """On the day on which the law changes for everybody, at the latest."""
         days: dict[UUID, date] = {}
         for jurisdiction in {person.jurisdiction for person in persons}:
-            today = self._law.local_date(jurisdiction, now)
-            day = self._matching.everybody_on(jurisdiction, today)
+            day = self._matching.everybody_on(jurisdiction, self._law.local_date(jurisdiction, now))
             if day is not None:
-                days |= {person.subject_id: day for person in persons if person.jurisdiction == jurisdiction}
-        await self._reruns.look_again_by(tx, days)
+                days |= {
+                    person.subject_id: day
+                    for person in persons
+                    if person.jurisdiction == jurisdiction
+                    and (person.look_again_on is None or person.look_again_on > day)
+                }
+        if days:
+            await self._reruns.look_again_by(tx, days)
 
 
-class _Screen:
-    """Who, of the persons of one jurisdiction, could act upon something else on one day."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    person: Person
+    secret: bytes = field(repr=False)
+    row: bytes = field(repr=False)
+    """Empty where the facts do not open."""
 
-    def __init__(self, law: Law, jurisdiction: str, today: date) -> None:
-        self._law = law
-        self._jurisdiction = jurisdiction
-        self._collected = Reported(law, today)
-        self._population = Population(law, jurisdiction, today)
 
-    def differing(
-        self, persons: Sequence[Person], keys: Mapping[UUID, DataKey], granted: Collection[FieldGroup]
-    ) -> set[UUID]:
-        """Also those whose facts do not open."""
-        groups = [group for group in granted if group.value in GROUPS]
-        self._collected.take()  # of a batch that was undone half-way, something may be left
-        opened: list[Person] = []
-        found: set[UUID] = set()
-        for person in persons:
-            try:
-                facts = unseal(keys[person.sealed.key_id], person.facts_id, person.sealed.groups, groups)
-                opened.append(person)
-                encounter_on = self._law.local_date(self._jurisdiction, person.encounter_at)
-                # A field group is its own name.
-                self._collected.add(cast(Mapping[str, Any], facts), encounter_on)
-            except (SealBroken, ValueError, TypeError) as error:
-                log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
-                found.add(person.subject_id)
-        for person, row in zip(opened, self._population.answers(self._collected.take()), strict=True):
-            if answers_tag(keys[person.sealed.key_id].secret, row.tobytes()) != person.answers:
-                found.add(person.subject_id)
-        return found
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Who was not erased, and by subject the event and the row of whom a row was made anew."""
+
+    persons: list[_Opened]
+    made: dict[UUID, tuple[UUID, Sealed]]

@@ -18,11 +18,23 @@ from services.eligibility.bootstrap import build
 from services.eligibility.migrations import SCHEMA
 from services.eligibility.settings import EligibilitySettings
 from tests.integration.eligibility.builders import CLIENTS, Eligibility
+from tests.integration.eligibility.releases import wider_release
 
 
 @pytest.fixture(scope="session")
 def law() -> Law:
     return load_law()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, law: Law) -> Path:
+    """The next release, with a higher income limit."""
+    return wider_release(tmp_path, law)
+
+
+@pytest.fixture
+def wider(folder: Path) -> Law:
+    return load_law(folder)
 
 
 @pytest.fixture

@@ -6,103 +6,39 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 
-from contracts.envelope import Event
 from contracts.events import DeterminationChanged, DeterminationMade, EncounterRetracted
 from kernel.bus.embedded import EmbeddedBus
 from kernel.identity import sign_request
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
-from rulebook.loader import Law, load_law
-from rulebook.release import archive
+from rulebook.loader import Law
 from services.eligibility.adapters.rerun_process import RerunProcess, environment
-from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.releases import Releases
 from services.eligibility.application.replaying import Replaying
-from services.eligibility.application.rerunning import PARTS, Progress, Rerunning
+from services.eligibility.application.rerunning import PARTS, Progress
 from services.eligibility.bootstrap import build
 from services.eligibility.rerun import FINISHED, STOPPED, rerun
 from services.eligibility.settings import EligibilitySettings
 from tests.integration.eligibility.builders import CLIENTS, Eligibility, about
+from tests.integration.eligibility.releases import (
+    GAINS,
+    STAYS,
+    applied_before,
+    apply,
+    changes,
+    ids,
+    income,
+    people,
+    rerunning,
+)
 from tests.support.loops import running
-from tests.unit.rulebook.builders import release_copy
-
-FOOD = "programs/food_cash_energy_child_care.yaml"
-
-
-def income(monthly_cents: int) -> dict[str, Any]:
-    known: dict[str, Any] = {"state_of_residence": "MO", "countable_resources_usd": "100"}
-    known |= {"household_size": 1, "household_income_monthly_cents": monthly_cents}
-    return {
-        "age": {"birth_date": "1996-03-03", "verified_by": "document"},
-        "circumstances": {"appears_victim": True, "facts": known},
-        "status": {"citizenship": "us_citizen", "citizenship_verified": True},
-    }
-
-
-GAINS, STAYS = income(186_200), income(159_600)
-"""Under `wider` the first one may get food assistance; nothing changes for the second one."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, law: Law) -> Path:
-    """A release with a higher income limit."""
-    made = release_copy(tmp_path)
-    for file, old, new in [
-        (FOOD, "percent: 130,", "percent: 150,"),
-        ("release.yaml", f'"{law.version}"', '"2026.12.0"'),
-    ]:
-        text = (made / file).read_text("utf-8")
-        assert old in text
-        (made / file).write_text(text.replace(old, new), "utf-8")
-    archive(made)
-    return made
-
-
-@pytest.fixture
-def wider(folder: Path) -> Law:
-    return load_law(folder)
-
-
-async def people(eligibility: Eligibility, count: int, facts: dict[str, Any]) -> list[Event]:
-    events = [await eligibility.report(facts) for _ in range(count)]
-    await eligibility.handle(*events)
-    return events
-
-
-def rerunning(eligibility: Eligibility, law: Law) -> Rerunning:
-    eligibility.law = law
-    return Rerunning(law, PostgresStore(), PostgresReruns(), eligibility.matching(), lambda: eligibility.now)
-
-
-async def apply(eligibility: Eligibility, law: Law) -> Progress:
-    """Evaluates everybody under this release."""
-    told: list[Progress] = []
-    await rerun(eligibility.database, rerunning(eligibility, law), asyncio.Event(), told.append, rest=0)
-    return told[-1]
-
-
-async def applied_before(eligibility: Eligibility) -> None:
-    """The release under which the service started first."""
-    async with eligibility.database.transaction() as tx:
-        await rerunning(eligibility, eligibility.law).begin(tx)
-
-
-async def changes(eligibility: Eligibility) -> list[Event]:
-    return [event for event in await eligibility.published() if isinstance(event.data, DeterminationChanged)]
-
-
-def ids(events: Sequence[Event]) -> set[UUID | None]:
-    return {event.subject_id for event in events}
 
 
 async def test_whose_answers_change_is_told_and_nobody_else(eligibility: Eligibility, wider: Law) -> None:

@@ -17,7 +17,7 @@ from rulebook.loader import LAW, load_law
 from rulebook.population import Population, next_common_change
 from rulebook.programs import determine, recall, record, records
 from rulebook.records import answer_digest
-from rulebook.reported import GROUPS, Reported
+from rulebook.rows import GROUPS, RowFormat
 from rulebook.values import FactMap
 from tests.unit.rulebook.people import PEOPLE
 
@@ -59,6 +59,10 @@ def reported(dice: random.Random) -> SubjectFacts:
         {"stated_years": 19},
         {"apparent_minor": True},
         {"birth_date": "2010-05-05", "verified_by": "document"},
+        {"birth_date": "2008-02-29", "verified_by": "document"},
+        {"birth_date": "2030-01-01", "years": 17, "verified_by": "ncic"},
+        {"years": 17, "verified_by": "ncic"},
+        {"birth_date": "2009-11-30", "stated_years": 18, "estimated_min": 15},
     ]
     return SubjectFacts.model_validate(
         {
@@ -97,11 +101,11 @@ def test_straight_from_sealed_groups_everybody_could_act_upon_the_same(
     at = datetime.fromisoformat(f"{day}{NOON}")
     as_of = at + timedelta(days=later)
     people = [reported(one) for one in dice]
-    collected = Reported(_LAW, as_of.date())
+    form, kept_rows = RowFormat(_LAW), []
     for one in people:
         groups = {group.value: value for group, value in one.by_group().items()}
-        collected.add({name: groups[name] for name in GROUPS if name in groups}, day)
-    rows = Population(_LAW, "MO", as_of.date()).answers(collected.take())
+        kept_rows.append(form.row({name: groups[name] for name in GROUPS if name in groups}, day))
+    rows = Population(_LAW, "MO", as_of.date()).answers(form.columns(kept_rows, as_of.date()))
     for row, one in enumerate(people):
         alone = record(one, _LAW, jurisdiction="MO", encounter_at=at, as_of=as_of)
         assert rows[row].tobytes() == alone.answers()

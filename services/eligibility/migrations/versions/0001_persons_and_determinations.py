@@ -46,7 +46,8 @@ TABLES = (
     "CREATE INDEX determination_facts ON determination (facts_id)",
     "ALTER TABLE determination ALTER COLUMN sealed SET STORAGE EXTERNAL",
     # Where each subject stands now. look_again_on is no birthday: it tells the week; answers is keyed with the
-    # subject's own key and tells nothing without it: see domain/determinations.py.
+    # subject's own key and tells nothing without it: see domain/determinations.py. fact_row is what rules read of the
+    # facts once more, sealed in one piece, so that a re-run opens one part and reads one table for each person.
     """
     CREATE TABLE subject (
         subject_id uuid PRIMARY KEY,
@@ -61,10 +62,13 @@ TABLES = (
         answers bytea NOT NULL,
         law_digest text NOT NULL,
         look_again_on date,
+        fact_row bytea,
         retracted boolean NOT NULL DEFAULT false,
         part smallint NOT NULL GENERATED ALWAYS AS (get_byte(uuid_send(subject_id), 15) & 15) STORED
     )
     """,
+    # Random bytes: trying to compress them costs, and gains nothing.
+    "ALTER TABLE subject ALTER COLUMN fact_row SET STORAGE EXTERNAL",
     "CREATE INDEX subject_part ON subject (part, subject_id)",
     # One row for each part of the persons, by subject_id, and release: how far its evaluation of everybody has come.
     # Moved on in the transaction that stores the changes. `noted` orders releases as they came to apply here.
