@@ -14,6 +14,7 @@ REPORTED = frozenset(FieldGroup) - {
     FieldGroup.DISCLOSURE,
     FieldGroup.ACKNOWLEDGEMENT,
     FieldGroup.DETERMINATION,
+    FieldGroup.FACT_ROW,
 }
 """What a notice may have to tell."""
 ASKED = frozenset({FieldGroup.ENCOUNTER, FieldGroup.AGE, FieldGroup.CIRCUMSTANCES, FieldGroup.STATUS})
