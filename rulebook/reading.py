@@ -10,9 +10,10 @@ import orjson
 
 from rulebook.answers import Answer, Supply
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
+from rulebook.crux import make_room
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
-from rulebook.missing import NOTHING_MISSING, Gaps
+from rulebook.missing import NOTHING_MISSING, Explanation, Gaps
 from rulebook.records import Note, Record, answer_digest, fact_names
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation, Tree
@@ -27,8 +28,6 @@ ANSWERS: dict[Truth, Answer] = {
     Truth.FALSE: "not_eligible",
 }
 SUPPLY: dict[Truth, Supply] = {Truth.TRUE: "available", Truth.UNKNOWN: "unknown", Truth.FALSE: "not_available"}
-_KEPT = 512
-"""Records of one reading that are kept."""
 _DAYS = 64
 """Days for which it is kept which version is in force."""
 _RELEASES = 8
@@ -162,6 +161,7 @@ class _Reading:
         self._pattern = itemgetter(*indices) if indices else _nothing_asked
         self._by_day = any(type(leaf) is not Leaf for leaf in leaves.values())
         self._kept: dict[Any, Record] = {}
+        self._by_explanation: dict[tuple[Explanation, Supply, Answer | None], Record] = {}
 
     def _trees(self) -> list[Tree]:
         trees = [tree for version in self._versions for tree in (version.when, version.other_reading) if tree]
@@ -174,21 +174,33 @@ class _Reading:
             key = key, self._gaps.beyond(on, partly)
         found = self._kept.get(key)
         if found is None:
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
-            found = self._kept[key] = self._reader.finished(self._record(on, partly, truth, presumed))
+            found = self._explained(on, truth, presumed)
+            make_room(self._kept)
+            self._kept[key] = found
         return found
 
-    def _record(self, on: Evaluation, partly: Partly, truth: Truth, presumed: Answer | None) -> Record:
-        program, gaps = self._reader.program, self._gaps
-        deciding = gaps.deciding(on)
+    def _explained(self, on: Evaluation, truth: Truth, presumed: Answer | None) -> Record:
+        """Most patterns that were not seen before differ from others in what explains nothing."""
+        explanation, supply = self._gaps.explain(on), self._supply_of(on)
+        key = explanation, supply, presumed
+        found = self._by_explanation.get(key)
+        if found is None:
+            found = self._reader.finished(self._record(on, explanation, supply, truth, presumed))
+            make_room(self._by_explanation)
+            self._by_explanation[key] = found
+        return found
+
+    def _record(
+        self, on: Evaluation, explanation: Explanation, supply: Supply, truth: Truth, presumed: Answer | None
+    ) -> Record:
+        program = self._reader.program
         by_truth: dict[Truth, list[int]] = {Truth.TRUE: [], Truth.FALSE: [], Truth.UNKNOWN: []}
-        for leaf in deciding:
-            by_truth[leaf.truth(on)].append(self._reader.positions[leaf.index])
+        for leaf, holds in explanation.deciding:
+            by_truth[holds].append(self._reader.positions[leaf.index])
         is_open = truth == Truth.UNKNOWN
         wanted: set[str] = set()
         if is_open:
-            wanted = gaps.lacking(on)
+            wanted.update(explanation.lacking)
             key = program.spec.version_key
             if self._by_key is not None and key is not None:
                 wanted.add(self._catalogue[key].ask or key)
@@ -200,17 +212,17 @@ class _Reading:
         return Record(
             program_id=program.spec.id,
             outcome=outcome,
-            supply=self._supply_of(on),
+            supply=supply,
             version=position,
             yes=tuple(by_truth[Truth.TRUE]),
             no=tuple(by_truth[Truth.FALSE]),
             open=tuple(by_truth[Truth.UNKNOWN]),
             missing=tuple(sorted(wanted)),
-            gaps=gaps.missing(on, partly) if is_open else NOTHING_MISSING,
-            would_change=gaps.would_change(on) if truth == Truth.FALSE else (),
+            gaps=explanation.missing if is_open else NOTHING_MISSING,
+            would_change=explanation.would_change if truth == Truth.FALSE else (),
             presumed=presumed if told_apart else None,
             readings=readings,
-            cites=frozenset(fact for leaf in deciding for fact in leaf.facts),
+            cites=explanation.cites,
         )
 
     def _readings(self, on: Evaluation, truth: Truth) -> tuple[Answer, Answer] | None:

@@ -12,7 +12,6 @@ from rulebook.loader import Law
 from rulebook.missing import NOTHING_MISSING, Missing
 from rulebook.person import known_facts, not_answered
 from rulebook.trees import Evaluation
-from rulebook.values import Among, Interval
 
 COUNTY = "county"
 """Of the encounter: no fact of the catalog, and asked for where a recipient goes by county."""
@@ -71,7 +70,4 @@ def settling(version: CompiledDutyVersion, on: Evaluation) -> tuple[str, Missing
     position = next(n for n, rule in enumerate(version.rules) if rule.when.truth(on) is Truth.TRUE)
     gaps = version.gaps[position]
     outcome = version.rules[position].spec.outcome
-    if gaps is None:
-        return outcome, NOTHING_MISSING
-    partly = {fact: value for fact, value in on.facts.items() if isinstance(value, (Interval, Among))}
-    return outcome, gaps.missing(on, partly)
+    return outcome, NOTHING_MISSING if gaps is None else gaps.explain(on).missing
