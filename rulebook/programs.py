@@ -8,6 +8,7 @@ from contracts.facts import SubjectFacts
 from rulebook.answers import Answer, Determination, Disputed, Presumed, ProgramAnswer, Supply, digest_of
 from rulebook.changes import next_change
 from rulebook.compiled import CompiledProgram
+from rulebook.crux import make_room
 from rulebook.errors import LawError
 from rulebook.generated import Plan, engine
 from rulebook.knowledge import DERIVED, Provenance
@@ -143,8 +144,10 @@ def evaluate(
     known = dict(facts)
     engine(law).derive_certain(known, as_of)
     found, presuming = records(known, law, jurisdiction, as_of, known_at)
+    if known_at is None and sources is None:
+        return _shared(found, law, known, presuming)
     by_id = readers(law)
-    return tuple(_told(one, by_id[one.program_id], law, known, presuming, known_at, sources) for one in found)
+    return tuple([_told(one, by_id[one.program_id], law, known, presuming, known_at, sources) for one in found])
 
 
 def records(
@@ -176,6 +179,35 @@ def verdicts(facts: FactMap, plan: Plan, as_of: date) -> dict[str, Answer]:
 
 def _open_sets(answers: tuple[ProgramAnswer, ...]) -> list[Any]:
     return [answer.gaps.to_settle for answer in answers if answer.gaps is not NOTHING_MISSING]
+
+
+def _shared(
+    found: tuple[Record, ...], law: Law, known: FactMap, presuming: tuple[str, ...]
+) -> tuple[ProgramAnswer, ...]:
+    """Each answer in words; what several persons are told word for word, they share.
+
+    Amounts and days are somebody's own: no answer that tells one is kept.
+    """
+    by_id = readers(law)
+    anybodys = {fact: value for fact, value in known.items() if value.__class__ in _ANYBODYS}
+    own = known.keys() - anybodys.keys()
+    answers = []
+    for record in found:
+        reader = by_id[record.program_id]
+        if not record.cites.isdisjoint(own):
+            answers.append(_told(record, reader, law, known, presuming, None))
+            continue
+        key = id(record), *map(anybodys.get, record.cites), presuming if record.presumed else None
+        kept = reader.told.get(key)
+        if kept is None:
+            make_room(reader.told)
+            # With the record, whose id would otherwise be given to another one once it is gone.
+            kept = reader.told[key] = record, _told(record, reader, law, known, presuming, None)
+        answers.append(kept[1])
+    return tuple(answers)
+
+
+_ANYBODYS = (bool, str, Among)
 
 
 def _told(

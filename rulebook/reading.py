@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from rulebook.answers import Answer, Supply
+from rulebook.answers import Answer, ProgramAnswer, Supply
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
 from rulebook.crux import make_room
 from rulebook.kleene import Truth
@@ -61,6 +61,8 @@ class Reader:
         self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
         self._days: dict[date, _Reading | None] = {}
         self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
+        self.told: dict[Any, tuple[Record, ProgramAnswer]] = {}
+        """Answers in the words of the law, kept by `rulebook.programs`."""
 
     def record(self, on: Evaluation, partly: Partly, known_at: date | None, presumed: Answer | None) -> Record:
         """`on` holds the truths of the whole plan; `presumed` is the outcome with the law's presumptions, if any."""
