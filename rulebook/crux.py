@@ -71,18 +71,30 @@ class Cruxes:
         self._of_leaf = of_leaf
         self._kept: dict[Any, Crux] = {}
 
-    def of(self, tree: Tree, on: Evaluation) -> Crux:
-        """For one person: `need` counts only what is not so yet, and a part that alone decides stands for the whole."""
+    def of(self, tree: Tree, on: Evaluation, seen: dict[int, Crux]) -> Crux:
+        """For one person, of whom the cruxes `seen` so far are kept by the index of their trees.
+
+        `need` counts only what is not so yet, and a part that alone decides stands for the whole.
+        """
+        if not tree.children and isinstance(tree, Leaf):
+            return self._of_leaf(tree, tree.truth(on), on)
+        found = seen.get(tree.index)
+        if found is None:
+            found = seen[tree.index] = self._of(tree, on, seen)
+        return found
+
+    def _of(self, tree: Tree, on: Evaluation, seen: dict[int, Crux]) -> Crux:
         truth = tree.truth(on)
-        if isinstance(tree, Leaf):
-            return self._of_leaf(tree, truth, on)
         if isinstance(tree, NotTree):
-            return self._once(truth, (self.of(tree.children[0], on),), 1, turned=truth is Truth.UNKNOWN)
-        parts, is_so = [], 0
+            return self._once(truth, (self.of(tree.children[0], on, seen),), 1, turned=truth is Truth.UNKNOWN)
+        parts, truths = [], on.truths
+        is_so = 0
         for child in tree.children:
-            of_child = child.truth(on)
+            of_child = truths.get(child.index)
+            if of_child is None:
+                of_child = child.truth(on)
             if of_child is truth:
-                parts.append(self.of(child, on))
+                parts.append(self.of(child, on, seen))
             elif of_child is Truth.TRUE or truth is not Truth.UNKNOWN:
                 is_so += 1
         need = tree.demand(Truth.FALSE if truth is Truth.TRUE else Truth.TRUE)[1] - is_so

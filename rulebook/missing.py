@@ -92,7 +92,8 @@ class Gaps:
         if kept is None:
             make_room(self._days, _DAYS)
             kept = self._days[day] = _Day(self, self._single, self._bits, on.as_of)
-        cruxes = tuple([kept.cruxes.of(tree, on) for tree in self._trees])
+        seen: dict[int, Crux] = {}
+        cruxes = tuple([kept.cruxes.of(tree, on, seen) for tree in self._trees])
         found = kept.explanations.get(cruxes)
         if found is None:
             make_room(kept.explanations)
@@ -219,17 +220,19 @@ class _Day:
         self._other: dict[Any, Crux] = {}
 
     def _leaf(self, leaf: Leaf, truth: Truth, on: Evaluation) -> Crux:
-        known: Any = None
-        kept: dict[Any, Crux] = self._plain
+        key: Any = leaf.index, truth
         if truth is Truth.UNKNOWN:
             known = on.facts.get(leaf.fact) if len(leaf.facts) == 1 else self._gaps.alone(leaf, on)
-        key: Any = leaf.index, truth
-        if known is not None:
-            key, kept = (key, known), self._other
-        found = kept.get(key)
+            if known is not None:
+                key = leaf.index, known
+                found = self._other.get(key)
+                if found is None:
+                    make_room(self._other)
+                    found = self._other[key] = self._made(leaf, truth, known)
+                return found
+        found = self._plain.get(key)
         if found is None:
-            make_room(kept)
-            found = kept[key] = self._made(leaf, truth, known)
+            found = self._plain[key] = self._made(leaf, truth, None)
         return found
 
     def _made(self, leaf: Leaf, truth: Truth, known: Any) -> Crux:

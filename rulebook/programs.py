@@ -256,6 +256,12 @@ def _reasons(
     for position, holds in sorted(held):
         leaf = reader.leaves[position]
         shown = leaf.shown_value(known)
+        if sources is None and (shown is None or shown is True or shown is False):
+            key = position, holds, shown
+            if key not in reader.reasons:
+                reader.reasons[key] = Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds)
+            found.append(reader.reasons[key])
+            continue
         source = None if shown is None or sources is None else sources.get(leaf.fact, DERIVED)
         found.append(Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds, source))
     return tuple(found)

@@ -1,12 +1,9 @@
 """From the truths of comparisons to the record of one program; persons of whom the same is known share it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from rulebook.answers import Answer, ProgramAnswer, Supply
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
@@ -14,9 +11,9 @@ from rulebook.crux import make_room
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
 from rulebook.missing import NOTHING_MISSING, Explanation, Gaps
-from rulebook.records import Note, Record, answer_digest, fact_names
+from rulebook.records import Note, Record, fact_names
 from rulebook.schema import FactSpec
-from rulebook.trees import Evaluation, Tree
+from rulebook.trees import Evaluation, Reason, Tree
 from rulebook.values import Among, Interval
 
 if TYPE_CHECKING:
@@ -62,7 +59,9 @@ class Reader:
         self._days: dict[date, _Reading | None] = {}
         self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
         self.told: dict[Any, tuple[Record, ProgramAnswer]] = {}
-        """Answers in the words of the law, kept by `rulebook.programs`."""
+        """Answers in the words of the law, kept by `rulebook.programs`, like `reasons`."""
+        self.reasons: dict[tuple[int, bool | None, bool | None], Reason] = {}
+        """By the position of a comparison, whether it holds, and a value that says nothing about anybody."""
 
     def record(self, on: Evaluation, partly: Partly, known_at: date | None, presumed: Answer | None) -> Record:
         """`on` holds the truths of the whole plan; `presumed` is the outcome with the law's presumptions, if any."""
@@ -132,10 +131,7 @@ class Reader:
         return found
 
     def finished(self, record: Record) -> Record:
-        """With its digest and its JSON, made once for all persons who share it."""
-        digest = answer_digest(self.program.spec, record.outcome, record.supply, record.missing)
-        json = orjson.Fragment(orjson.dumps(record.content(self._numbers), option=orjson.OPT_SORT_KEYS))
-        return replace(record, digest=digest, json=json)
+        return record.finished(self.program.spec, self._numbers)
 
 
 class _Reading:

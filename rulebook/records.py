@@ -53,15 +53,6 @@ class Record:
     def content(self, numbers: Mapping[str, int]) -> dict[str, Any]:
         """Plain JSON values. Facts stand once, by their number in the release (`fact_names`), and then by their
         position in that list; what is empty or usual is left out."""
-        sets = (*self.gaps.to_settle, *self.gaps.to_qualify, self.gaps.needed, *self.would_change)
-        facts = sorted({*self.missing, *(fact for one in sets for fact in one)})
-        at = {fact: position for position, fact in enumerate(facts)}
-
-        def positions(one: tuple[str, ...]) -> list[int]:
-            return [at[fact] for fact in one]
-
-        settle = [positions(one) for one in self.gaps.to_settle]
-        qualify = [positions(one) for one in self.gaps.to_qualify]
         told: dict[str, Any] = {
             "outcome": self.outcome,
             "supply": self.supply,
@@ -69,18 +60,34 @@ class Record:
             "yes": self.yes,
             "no": self.no,
             "open": self.open,
-            "facts": [numbers[fact] for fact in facts],
-            "missing": None if len(self.missing) == len(facts) else positions(self.missing),
-            "settle": settle,
-            # Most often there is no way to a no: then both are the same.
-            "qualify": None if qualify == settle else qualify,
-            "needed": positions(self.gaps.needed),
-            "change": [positions(one) for one in self.would_change],
             "presumed": self.presumed,
             "readings": self.readings,
             "note": self.note,
         }
+        sets = (*self.gaps.to_settle, *self.gaps.to_qualify, self.gaps.needed, *self.would_change)
+        facts = sorted({*self.missing, *(fact for one in sets for fact in one)})
+        if facts:
+            at = {fact: position for position, fact in enumerate(facts)}
+            settle = [[at[fact] for fact in one] for one in self.gaps.to_settle]
+            qualify = [[at[fact] for fact in one] for one in self.gaps.to_qualify]
+            told |= {
+                "facts": [numbers[fact] for fact in facts],
+                "missing": None if len(self.missing) == len(facts) else [at[fact] for fact in self.missing],
+                "settle": settle,
+                # Most often there is no way to a no: then both are the same.
+                "qualify": None if qualify == settle else qualify,
+                "needed": [at[fact] for fact in self.gaps.needed],
+                "change": [[at[fact] for fact in one] for one in self.would_change],
+            }
         return {name: value for name, value in told.items() if name not in _USUAL or value != _USUAL[name]}
+
+    def finished(self, program: Program, numbers: Mapping[str, int]) -> "Record":
+        """With its digest and its JSON, made once for all persons who share it."""
+        # The one who makes it may: a copy with both (`dataclasses.replace`) takes as long as all the rest.
+        object.__setattr__(self, "digest", answer_digest(program, self.outcome, self.supply, self.missing))
+        json = orjson.dumps(self.content(numbers), option=orjson.OPT_SORT_KEYS)
+        object.__setattr__(self, "json", orjson.Fragment(json))
+        return self
 
     @classmethod
     def of(cls, program_id: str, content: Mapping[str, Any], fact_names: Sequence[str]) -> "Record":
