@@ -1,8 +1,8 @@
 """The crux of a condition for one person: the part of it that makes its truth what it is.
 
-Of an open condition that is what is still open in it; of a settled one, what settled it. Whatever else is in it explains
-nothing: persons with the same crux get the same explanation, however different the rest is that is known of them.
-Of 300 persons of the benchmark, each a pattern of truths seen for the first time, four out of ten have a crux that is.
+Of an open condition that is what is still open in it; of a settled one, what settled it. Whatever else is in it
+explains nothing: persons with the same crux get the same explanation, however different the rest is that is known of
+them. The first 300 persons of the benchmark show 2794 patterns of truths in all programs, but 1222 cruxes.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ Way = tuple[int, int]
 _KEPT = 512
 
 
-def make_room(kept: dict[Any, Any], most: int = _KEPT) -> None:
+def make_room(kept: dict[Any, Any], most: int | None = None) -> None:
     """What was seen first goes first: what is in use comes back at once."""
-    if len(kept) >= most:
+    if len(kept) >= (most or _KEPT):
         del kept[next(iter(kept))]
 
 

@@ -152,8 +152,7 @@ class Explanation:
         ordered = sorted(leaves.values(), key=_sort_key)
         self._open = [crux for crux in ordered if crux.truth is Truth.UNKNOWN]
         self.deciding = tuple([(crux.leaf, crux.truth) for crux in ordered if crux.leaf is not None])
-        """The leaves that made the answer what it is, and whether they hold; in an order that does not depend on how they
-        were written."""
+        """The leaves that made the answer what it is, and their truths, in an order that hangs on no file."""
 
     @cached_property
     def lacking(self) -> tuple[str, ...]:

@@ -257,10 +257,11 @@ def _reasons(
         leaf = reader.leaves[position]
         shown = leaf.shown_value(known)
         if sources is None and (shown is None or shown is True or shown is False):
-            key = position, holds, shown
-            if key not in reader.reasons:
-                reader.reasons[key] = Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds)
-            found.append(reader.reasons[key])
+            kept = reader.reasons.get((position, holds, shown))
+            if kept is None:
+                kept = Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds)
+                reader.reasons[position, holds, shown] = kept
+            found.append(kept)
             continue
         source = None if shown is None or sources is None else sources.get(leaf.fact, DERIVED)
         found.append(Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds, source))
