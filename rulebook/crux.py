@@ -5,7 +5,7 @@ explains nothing: persons with the same crux get the same explanation, however d
 them. The first 300 persons of the benchmark show 2794 patterns of truths in all programs, but 1222 cruxes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from rulebook.kleene import Truth, kleene_not
@@ -29,7 +29,7 @@ class Crux:
     Equal ones are one object (`Cruxes`), so that each keeps what was found out about it.
     """
 
-    __slots__ = ("bits", "leaf", "need", "needed", "parts", "simplest", "size", "truth", "turned", "ways")
+    __slots__ = ("bits", "leaf", "leaves", "need", "needed", "parts", "truth", "turned", "ways")
 
     def __init__(
         self, truth: Truth, parts: tuple["Crux", ...] = (), need: int = 1, leaf: Leaf | None = None, bits: int = 0
@@ -42,20 +42,11 @@ class Crux:
         self.leaf = leaf
         self.bits = bits
         """Of a leaf: the facts that it lacks something of; if it is settled, those on which it stands."""
-        self.size: int = sum(part.size for part in parts) or 1
-        """How many leaves are in it; what is shared counts more than once."""
-        self.simplest = tuple(sorted(parts, key=_size))
-        """Those with few leaves first: what they rule out need not be looked for in the others."""
+        self.leaves: tuple[Crux, ...] = (self,) if leaf is not None else _leaves(parts)
+        """In the order of the condition, each once."""
         self.ways: dict[Truth, list[Way]] = {}
         """What `rulebook.ways` found, like `needed`; of a leaf given."""
         self.needed: dict[Truth, int | None] = {}
-
-    def leaves(self) -> Iterator["Crux"]:
-        """In the order of the condition; what is shared comes more than once."""
-        if self.leaf is not None:
-            yield self
-        for part in self.parts:
-            yield from part.leaves()
 
     def demand(self, wanted: Truth) -> tuple[Truth, int]:
         """What is wanted of how many parts, so that it becomes what is wanted of it."""
@@ -112,5 +103,5 @@ class Cruxes:
         return found
 
 
-def _size(crux: Crux) -> int:
-    return crux.size
+def _leaves(parts: tuple[Crux, ...]) -> tuple[Crux, ...]:
+    return tuple(dict.fromkeys([leaf for part in parts for leaf in part.leaves]))

@@ -114,8 +114,8 @@ class Gaps:
 
     def alone(self, leaf: Leaf, on: Evaluation) -> Alone:
         """For each fact of a leaf on two that is not known whole: whether it could settle it alone, and to what."""
-        facts = on.facts
-        if any(fact in facts for fact in leaf.facts):
+        one, other = leaf.facts
+        if one in on.facts or other in on.facts:
             return self._alone(leaf, on)
         key = leaf.index, on.as_of
         found = self._of_nothing.get(key)
@@ -148,7 +148,7 @@ class Explanation:
         self._no = no
         self._names = names
         self._ranges = ranges
-        leaves = {leaf.index: crux for of in why for crux in of.leaves() if (leaf := crux.leaf) is not None}
+        leaves = {leaf.index: crux for of in why for crux in of.leaves if (leaf := crux.leaf) is not None}
         ordered = sorted(leaves.values(), key=_sort_key)
         self._open = [crux for crux in ordered if crux.truth is Truth.UNKNOWN]
         self.deciding = tuple([(crux.leaf, crux.truth) for crux in ordered if crux.leaf is not None])
@@ -196,7 +196,12 @@ class Explanation:
         return tuple(every[:MOST])
 
     def _listed(self, bits: int) -> tuple[str, ...]:
-        return tuple([name for position, name in enumerate(self._names) if bits >> position & 1])
+        listed = []
+        while bits:
+            bit = bits & -bits
+            listed.append(self._names[bit.bit_length() - 1])
+            bits ^= bit
+        return tuple(listed)
 
 
 class _Day:

@@ -252,7 +252,9 @@ def _reasons(
         chosen_on = None if key is None or record.note == "not_known" else known.get(key)
         return () if chosen_on is None else (Reason(key or "", "version_in_force", True, str(chosen_on), False),)
     found = []
-    held = [(position, holds) for part, holds in _HOLDS for position in getattr(record, part)]
+    held: list[tuple[int, bool | None]] = [(position, True) for position in record.yes]
+    held += [(position, False) for position in record.no]
+    held += [(position, None) for position in record.open]
     for position, holds in sorted(held):
         leaf = reader.leaves[position]
         shown = leaf.shown_value(known)
@@ -266,9 +268,6 @@ def _reasons(
         source = None if shown is None or sources is None else sources.get(leaf.fact, DERIVED)
         found.append(Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds, source))
     return tuple(found)
-
-
-_HOLDS = (("yes", True), ("no", False), ("open", None))
 
 
 def _citations(record: Record, program: CompiledProgram, law: Law, known_at: date | None) -> tuple[str, ...]:

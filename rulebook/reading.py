@@ -152,6 +152,8 @@ class _Reading:
         assert not by_key or self._by_key is not None, "only a version key leaves the version open"
         self._gaps: Gaps = versions[0].gaps if self._by_key is None else self._by_key.gaps
         leaves = {leaf.index: leaf for tree in self._trees() for leaf in tree.leaves()}
+        single = versions[0] if len(versions) == 1 else None
+        self._position = next((n for n, version in enumerate(reader.program.versions) if version is single), None)
         self.when = versions[0].when.index
         """Of the version, if it is one."""
         self._supply = tuple(version.supply for version in versions if version.spec.supply)
@@ -204,14 +206,12 @@ class _Reading:
                 wanted.add(self._catalogue[key].ask or key)
         readings = self._readings(on, truth)
         outcome: Answer = "disputed" if readings else ANSWERS[truth]
-        single = self._versions[0] if len(self._versions) == 1 else None
-        position = next((n for n, version in enumerate(program.versions) if version is single), None)
         told_apart = presumed is not None and presumed != outcome and readings is None
         return Record(
             program_id=program.spec.id,
             outcome=outcome,
             supply=supply,
-            version=position,
+            version=self._position,
             yes=tuple(by_truth[Truth.TRUE]),
             no=tuple(by_truth[Truth.FALSE]),
             open=tuple(by_truth[Truth.UNKNOWN]),

@@ -64,7 +64,8 @@ def _ways(wanted: Truth, crux: Crux, ranges: Ranges) -> list[Way]:
     chosen: list[list[Way]] = [NOTHING] + [[] for _ in range(count)]
     left = len(crux.parts)
     spare = left - count
-    for seen, part in enumerate(crux.simplest, 1):
+    # Those with few leaves first: what they rule out need not be looked for in the others.
+    for seen, part in enumerate(sorted(crux.parts, key=_leaf_count), 1):
         left -= 1
         ways = ways_to(of_parts, part, ranges)
         if ways:
@@ -129,6 +130,10 @@ def _minimal(ways: list[Way]) -> list[Way]:
         if not any(f & ~facts == 0 and where & ~w == 0 for f, w in kept):
             kept.append((facts, where))
     return kept
+
+
+def _leaf_count(crux: Crux) -> int:
+    return len(crux.leaves)
 
 
 def _size(way: Way) -> tuple[int, int]:
