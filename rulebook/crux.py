@@ -67,7 +67,7 @@ class Cruxes:
 
         `need` counts only what is not so yet, and a part that alone decides stands for the whole.
         """
-        if not tree.children and isinstance(tree, Leaf):
+        if isinstance(tree, Leaf):
             return self._of_leaf(tree, tree.truth(on), on)
         found = seen.get(tree.index)
         if found is None:
@@ -78,14 +78,14 @@ class Cruxes:
         truth = tree.truth(on)
         if isinstance(tree, NotTree):
             return self._once(truth, (self.of(tree.children[0], on, seen),), 1, turned=truth is Truth.UNKNOWN)
-        parts, truths = [], on.truths
+        parts, truths, of_leaf = [], on.truths, self._of_leaf
         is_so = 0
         for child in tree.children:
             of_child = truths.get(child.index)
             if of_child is None:
                 of_child = child.truth(on)
             if of_child is truth:
-                parts.append(self.of(child, on, seen))
+                parts.append(of_leaf(child, truth, on) if isinstance(child, Leaf) else self.of(child, on, seen))
             elif of_child is Truth.TRUE or truth is not Truth.UNKNOWN:
                 is_so += 1
         need = tree.demand(Truth.FALSE if truth is Truth.TRUE else Truth.TRUE)[1] - is_so

@@ -98,8 +98,7 @@ class Reader:
     def _on(self, day: date) -> "_Reading | None":
         """The version in force, of a program whose version no fact chooses."""
         if day not in self._days:
-            if len(self._days) >= _DAYS:
-                self._days.clear()
+            make_room(self._days, _DAYS)
             version = self.program.version_on(day)
             self._days[day] = None if version is None else self._reading((version,))
         return self._days[day]
