@@ -15,6 +15,8 @@ from rulebook.trees import Evaluation, NotTree, Tree
 Way = tuple[int, int]
 """The facts that are needed, as bits, and the cells that they have to be in: see `rulebook.ways`."""
 _KEPT = 512
+_CRUXES = 2048
+"""Of the conditions of one answer; an explanation has some ten, most of them shared with others."""
 
 
 def make_room(kept: dict[Any, Any], most: int | None = None) -> None:
@@ -97,7 +99,7 @@ class Cruxes:
         key = parts, need, truth, turned
         found = self._kept.get(key)
         if found is None:
-            make_room(self._kept)
+            make_room(self._kept, _CRUXES)
             found = self._kept[key] = Crux(truth, parts, need)
             found.turned = turned
         return found

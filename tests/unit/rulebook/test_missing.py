@@ -140,6 +140,7 @@ def test_what_went_for_want_of_room_is_found_out_again(condition: Any, persons: 
     tree = compiled(condition)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crux, "_KEPT", 2)
+        patch.setattr(crux, "_CRUXES", 2)
         small = Gaps(tree, FACTS)
         for known in persons * 2:
             on = Evaluation(known, DAY)
