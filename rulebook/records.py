@@ -64,19 +64,17 @@ class Record:
             "readings": self.readings,
             "note": self.note,
         }
-        sets = (*self.gaps.to_settle, *self.gaps.to_qualify, self.gaps.needed, *self.would_change)
-        facts = sorted({*self.missing, *(fact for one in sets for fact in one)})
+        settle, qualify, needed = self.gaps.to_settle, self.gaps.to_qualify, self.gaps.needed
+        facts = sorted(set(self.missing).union(needed, *settle, *qualify, *self.would_change))
         if facts:
             at = {fact: position for position, fact in enumerate(facts)}
-            settle = [[at[fact] for fact in one] for one in self.gaps.to_settle]
-            qualify = [[at[fact] for fact in one] for one in self.gaps.to_qualify]
             told |= {
                 "facts": [numbers[fact] for fact in facts],
                 "missing": None if len(self.missing) == len(facts) else [at[fact] for fact in self.missing],
-                "settle": settle,
+                "settle": [[at[fact] for fact in one] for one in settle],
                 # Most often there is no way to a no: then both are the same.
-                "qualify": None if qualify == settle else qualify,
-                "needed": [at[fact] for fact in self.gaps.needed],
+                "qualify": None if qualify == settle else [[at[fact] for fact in one] for one in qualify],
+                "needed": [at[fact] for fact in needed],
                 "change": [[at[fact] for fact in one] for one in self.would_change],
             }
         return {name: value for name, value in told.items() if name not in _USUAL or value != _USUAL[name]}
