@@ -38,6 +38,8 @@ _NOTES = {
     "not_in_force": "no version of this rule was in force on that day",
     "not_known": "no version of this rule was known on that day",
 }
+_ANYBODYS = (bool, str, Among)
+"""Yes, no, and members of lists are said of many; amounts and days are somebody's own."""
 
 
 def determine(
@@ -184,9 +186,9 @@ def _open_sets(answers: tuple[ProgramAnswer, ...]) -> list[Any]:
 def _shared(
     found: tuple[Record, ...], law: Law, known: FactMap, presuming: tuple[str, ...]
 ) -> tuple[ProgramAnswer, ...]:
-    """Each answer in words; what several persons are told word for word, they share.
+    """Each answer in words; what several persons are told word for word, they share, which is four answers of five.
 
-    Amounts and days are somebody's own: no answer that tells one is kept.
+    No answer that tells an amount or a day is kept.
     """
     by_id = readers(law)
     anybodys = {fact: value for fact, value in known.items() if value.__class__ in _ANYBODYS}
@@ -205,9 +207,6 @@ def _shared(
             kept = reader.told[key] = record, _told(record, reader, law, known, presuming, None)
         answers.append(kept[1])
     return tuple(answers)
-
-
-_ANYBODYS = (bool, str, Among)
 
 
 def _told(

@@ -53,7 +53,7 @@ class Reader:
         """All comparisons of the program: a record names them by their position here."""
         self.positions = {leaf.index: position for position, leaf in enumerate(self.leaves)}
         self._catalogue = law.facts
-        self._numbers = numbers
+        self.numbers = numbers
         self._released = law.release.in_force_from
         self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
         self._days: dict[date, _Reading | None] = {}
@@ -116,21 +116,18 @@ class Reader:
         if found is None:
             key = self.program.spec.version_key
             cites = frozenset({key} if key is not None and note == "not_in_force" else ())
-            found = self._not_in_force[outcome, note, other] = self.finished(
-                Record(
-                    program_id=self.program.spec.id,
-                    outcome=outcome,
-                    supply="unknown",
-                    version=None,
-                    presumed=other,
-                    note=note,
-                    cites=cites,
-                )
+            found = self._not_in_force[outcome, note, other] = Record(
+                program_id=self.program.spec.id,
+                outcome=outcome,
+                supply="unknown",
+                version=None,
+                presumed=other,
+                note=note,
+                cites=cites,
+                program=self.program.spec,
+                numbers=self.numbers,
             )
         return found
-
-    def finished(self, record: Record) -> Record:
-        return record.finished(self.program.spec, self._numbers)
 
 
 class _Reading:
@@ -184,7 +181,7 @@ class _Reading:
         key = explanation, supply, presumed
         found = self._by_explanation.get(key)
         if found is None:
-            found = self._reader.finished(self._record(on, explanation, supply, truth, presumed))
+            found = self._record(on, explanation, supply, truth, presumed)
             make_room(self._by_explanation)
             self._by_explanation[key] = found
         return found
@@ -220,6 +217,8 @@ class _Reading:
             presumed=presumed if told_apart else None,
             readings=readings,
             cites=explanation.cites,
+            program=program.spec,
+            numbers=self._reader.numbers,
         )
 
     def _readings(self, on: Evaluation, truth: Truth) -> tuple[Answer, Answer] | None:
