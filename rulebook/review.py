@@ -97,9 +97,6 @@ def settling(version: CompiledDutyVersion, on: Evaluation, proven: Evaluation | 
     missing = gaps.explain(on).missing
     proven = proven or _proven(on)
     if proven is not None:
-        for rule in version.rules[:position]:
-            for leaf in rule.when.leaves():
-                leaf.truth(proven)
         missing = _either(missing, gaps.explain(proven).missing)
     return outcome, missing
 
