@@ -78,7 +78,7 @@ async def build(
     )
     deciding = Deciding(law=law, store=store, keys=keys, outbox=outbox, departures=courier, clock=clock, ids=ids)
     acknowledging = Acknowledging(store=store, keys=keys, outbox=outbox, clock=clock, ids=ids)
-    reading = Reading(store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
+    reading = Reading(law=law, store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
     consumer = Consumer(
         database,
         bus,

@@ -197,7 +197,12 @@ class House:
     async def read(self, encounter: UUID, *, agency: str = "MO0480100") -> dict[str, OpenedObligation]:
         """What the agency reads of its one subject, by duty; nothing once that was erased."""
         reading = Reading(
-            store=RecordStore(), keys=self.keys, outbox=Outbox("router"), clock=system_clock, ids=system_ids
+            law=self.law,
+            store=RecordStore(),
+            keys=self.keys,
+            outbox=Outbox("router"),
+            clock=system_clock,
+            ids=system_ids,
         )
         caller = Caller("rms", "agency", frozenset({agency}), None, frozenset({"encounters:read"}), "t")
         async with self.database.transaction() as tx:
