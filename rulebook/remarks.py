@@ -17,7 +17,7 @@ class Remarks:
 
     name: str
     time_limits: str | None
-    """What the law asks over time, and not at one moment: it ends what is given, or bars it again."""
+    """In words. Part of the answer only where a condition of the rule says the same."""
     version_notes: tuple[str, ...]
     """Of the version that was applied; while it is not known which, of all of them."""
     found_in: tuple[str, ...]

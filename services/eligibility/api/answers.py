@@ -71,8 +71,8 @@ class ProgramAnswer(BaseModel):
         description="The law's notes on the version that was applied; while it is not known which, on all of them."
     )
     time_limits: str | None = Field(
-        description="What the law asks over time and not at one moment, such as months in which help may be had: it is "
-        "no condition of the answer."
+        description="In words, such as the months for which help may be had. The answer takes them into account only "
+        "where a reason says so."
     )
     citation_verified: bool = Field(
         description="False if any part of the rule stands on general knowledge and was seen in no source: verify it "

@@ -73,15 +73,8 @@ async def test_facts_in_answers_out(eligibility: Eligibility, api: Api, reader: 
 
 
 async def test_time_limits_and_what_was_not_verified_are_told_with_each_answer(api: Api) -> None:
-    facts = {"disabled_or_blind": True, "countable_income_under_ssi_fbr": True, "countable_resources_usd": "100"}
-    permanent_resident = {
-        "age": {"birth_date": "1990-01-01", "verified_by": "document"},
-        "circumstances": {"appears_victim": True, "facts": facts},
-        "status": {"citizenship": "lpr"},
-    }
-    told = (await api.screen(asking(permanent_resident))).json()
+    told = (await api.screen(asking({"status": {"citizenship": "lpr"}}))).json()
     answers = {answer["program"]: answer for answer in told["programs"]}
-    assert answers["ssi"]["outcome"] == "eligible"
     assert "LPRs usually need 40 work quarters" in answers["ssi"]["time_limits"]
     assert answers["snap"]["version_notes"]
     assert (answers["snap"]["citation_verified"], answers["u_visa"]["citation_verified"]) == (True, False)
