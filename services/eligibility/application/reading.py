@@ -16,9 +16,8 @@ from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import current_traceparent
 from rulebook.loader import Law
 from rulebook.programs import Determination, recall
+from rulebook.releases import Releases
 from services.eligibility.application.ports import Evaluation, Store
-from services.eligibility.application.releases import Releases
-
 
 @dataclass(frozen=True, slots=True)
 class OpenedDetermination:
@@ -28,7 +27,6 @@ class OpenedDetermination:
     evaluation: Evaluation
     determination: Determination
     law: Law
-
 
 class Reading:
     """The use case of reading. Never commits."""

@@ -18,9 +18,9 @@ from kernel.identity import sign_request
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law
+from rulebook.releases import Releases
 from services.eligibility.adapters.rerun_process import RerunProcess, environment
 from services.eligibility.adapters.store import PostgresStore
-from services.eligibility.application.releases import Releases
 from services.eligibility.application.replaying import Replaying
 from services.eligibility.application.rerunning import PARTS, Progress
 from services.eligibility.bootstrap import build
