@@ -85,7 +85,7 @@ def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, 
     for version in applied:
         shown = _version(top, version.spec.effective, version.spec.cite)
         if program.spec.version_key is not None:
-            shown.add(Text(f"for whom {program.spec.version_key} is a day of that time"))
+            shown.add(Text(f"chosen by {program.spec.version_key}, and not by the day asked about"))
         if version.spec.note is not None:
             shown.add(Text(f"note: {version.spec.note}"))
         _condition(shown.add, version.when, on, told)
@@ -157,7 +157,7 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
             missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
     asked = dict.fromkeys(law.facts[fact].ask or fact for fact in missing if not law.facts[fact].computed)
     _listed(top, "decided by", map(told.reason, reasons(explained_by, on)))
-    open_still = "to ask" if decision.outcome == "review" else "not known, and not needed for this answer"
+    open_still = "to ask" if decision.outcome == "review" else "not known; once it is, a rule before this one could decide"
     _listed(top, open_still, map(told.missing, asked))
     outcome, gaps = settling(version, on)
     if outcome == "review":
@@ -272,7 +272,7 @@ def _joined(tree: Tree) -> str:
         case AnyTree():
             return "any of" if tree.children else "never"
         case NotTree():
-            return "not"
+            return "it is not so that"
         case AtLeastTree():
             return f"at least {tree.count} of"
     raise AssertionError(type(tree))
