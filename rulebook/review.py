@@ -10,12 +10,11 @@ from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.knowledge import Standing, standing
 from rulebook.loader import Law
-from rulebook.missing import MOST, NOTHING_MISSING, Gaps, Missing, Sets
+from rulebook.missing import MOST, NOTHING_MISSING, Missing, Sets
 from rulebook.person import known_facts, not_answered
 from rulebook.question import Question, next_question
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation
-from rulebook.values import Among, Interval
 
 AGE_VERIFIED = "age_verified"
 """Always known, as yes or as not yet: a proof of the age that nobody has brought can still be asked for."""
@@ -95,13 +94,10 @@ def settling(version: CompiledDutyVersion, on: Evaluation, proven: Evaluation | 
     outcome = version.rules[position].spec.outcome
     if gaps is None:
         return outcome, NOTHING_MISSING
-    missing = _missing(gaps, on)
+    missing = gaps.explain(on).missing
     proven = proven or _proven(on)
     if proven is not None:
-        for rule in version.rules[:position]:
-            for leaf in rule.when.leaves():
-                leaf.truth(proven)
-        missing = _either(missing, _missing(gaps, proven))
+        missing = _either(missing, gaps.explain(proven).missing)
     return outcome, missing
 
 
@@ -110,11 +106,6 @@ def _proven(on: Evaluation) -> Evaluation | None:
     if on.facts.get(AGE_VERIFIED) is not False:
         return None
     return Evaluation({fact: value for fact, value in on.facts.items() if fact != AGE_VERIFIED}, on.as_of)
-
-
-def _missing(gaps: Gaps, on: Evaluation) -> Missing:
-    partly = {fact: value for fact, value in on.facts.items() if isinstance(value, (Interval, Among))}
-    return gaps.missing(on, partly)
 
 
 def _either(one: Missing, other: Missing) -> Missing:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
-from rulebook.answers import Determination, digest_of
+from rulebook.answers import Determination, ProgramAnswer, digest_of
 from rulebook.cells import boundary_values
 from rulebook.duties import DutyFacts, decide
 from rulebook.generated import engine
@@ -18,6 +18,7 @@ from rulebook.loader import LAW, Law, load_law
 from rulebook.missing import MOST
 from rulebook.programs import determine, evaluate, verdicts
 from rulebook.question import next_question
+from rulebook.reading import readers
 from rulebook.values import Among, FactMap, Interval
 from rulebook.ways import LARGEST
 from tests.unit.rulebook.builders import release_copy
@@ -270,6 +271,34 @@ def test_a_day_whose_law_is_not_held_leaves_open_what_its_versions_do_not_agree_
     assert answer.note == "no version of this rule was in force on that day"
     assert outcomes(law, {**early, "tanf_or_ssi_eligible": True}, later)["rca"] == "not_eligible"
     assert outcomes(law, {"tanf_or_ssi_eligible": True}, later)["rca"] == "not_eligible"
+
+
+@given(st.lists(PEOPLE, min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_no_answer_is_kept_that_tells_an_amount_or_a_day(persons: list[FactMap]) -> None:
+    for person in persons:
+        evaluate(person, _LAW, jurisdiction="MO", as_of=DAY)
+    for reader in readers(_LAW).values():
+        told = [reason for _, answer in reader.told.values() for reason in answer.reasons]
+        for reason in [*told, *reader.reasons.values()]:
+            members = reason.value["one_of"] if isinstance(reason.value, dict) else [reason.value]
+            assert set(members) <= {None, True, False, *_LAW.facts[reason.fact].values}
+
+
+@given(PEOPLE)
+@settings(max_examples=40, deadline=None)
+def test_what_is_shared_in_words_is_what_each_is_told_alone(person: FactMap) -> None:
+    shared = evaluate(person, _LAW, jurisdiction="MO", as_of=DAY)
+    alone = evaluate(person, _LAW, jurisdiction="MO", as_of=DAY, sources={})
+    for one, other in zip(shared, alone, strict=True):
+        assert without_sources(one) == without_sources(other)
+
+
+def without_sources(answer: ProgramAnswer) -> dict[str, Any]:
+    found = answer.to_json()
+    for reason in found["reasons"]:
+        reason.pop("source", None)
+    return found
 
 
 # -- hashes and provenance --
