@@ -8,10 +8,10 @@ A comparison of two facts (an age on another fact's day, a table by household) i
 way when both are known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, reduce
+from functools import reduce
 from operator import or_
 from typing import Any
 
@@ -22,7 +22,7 @@ from rulebook.leaves import AgeLeaf, Leaf, TableLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, Interval, Value
-from rulebook.ways import NOTHING, Alone, needed_to, ways_of_two, ways_to
+from rulebook.ways import Alone, needed_to, ways_of_two, ways_to
 
 MOST = 8
 """Sets in an answer."""
@@ -56,6 +56,22 @@ class Missing:
 NOTHING_MISSING = Missing()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What all persons with the same cruxes are told: one object for all of them."""
+
+    deciding: tuple[tuple[Leaf, Truth], ...]
+    """The leaves that made the answer what it is, and their truths, in an order that hangs on no file."""
+    cites: frozenset[str]
+    """All facts of the deciding leaves."""
+    lacking: tuple[str, ...] = ()
+    """The facts to ask for of which the open ones among the deciding leaves lack something: of two, both."""
+    missing: Missing = NOTHING_MISSING
+    """What to ask for while the answer is open."""
+    would_change: Sets = ()
+    """For a no: minimal sets of known facts which, were they otherwise, could make it something else than no."""
+
+
 class Gaps:
     """Explains one answer: what decided it, what is missing, what would change it.
 
@@ -85,13 +101,13 @@ class Gaps:
         self._days: dict[date | None, _Day] = {}
         self._of_nothing: dict[tuple[int, date], Alone] = {}
 
-    def explain(self, on: Evaluation) -> "Explanation":
+    def explain(self, on: Evaluation) -> Explanation:
         """One and the same for persons with the same cruxes."""
         day = on.as_of if self._by_day else None
         kept = self._days.get(day)
         if kept is None:
             make_room(self._days, _DAYS)
-            kept = self._days[day] = _Day(self, self._single, self._bits, on.as_of)
+            kept = self._days[day] = _Day(self, self._single, self._bits, self._names, on.as_of)
         seen: dict[int, Crux] = {}
         cruxes = tuple([kept.cruxes.of(tree, on, seen) for tree in self._trees])
         found = kept.explanations.get(cruxes)
@@ -100,7 +116,7 @@ class Gaps:
             by_tree = dict(zip(self._trees, cruxes, strict=True))
             no = None if self._no is None else by_tree[self._no]
             why = [by_tree[tree] for tree in self._why]
-            found = kept.explanations[cruxes] = Explanation(by_tree[self._yes], no, why, self._names, kept.ranges)
+            found = kept.explanations[cruxes] = kept.explain(by_tree[self._yes], no, why)
         return found
 
     def beyond(self, on: Evaluation, partly: Mapping[str, Interval | Among]) -> Beyond:
@@ -138,61 +154,61 @@ class Gaps:
         return tuple(found)
 
 
-class Explanation:
-    """What all persons with the same cruxes are told; each part is looked for when it is first asked for."""
+class _Day:
+    """What is known of all leaves on a day, and the explanations that follow from it."""
 
     def __init__(
-        self, yes: Crux, no: Crux | None, why: Iterable[Crux], names: list[str], ranges: Mapping[int, list[int]]
+        self, gaps: Gaps, single: Mapping[str, list[Leaf]], bits: Mapping[str, int], names: list[str], as_of: date
     ) -> None:
-        self._yes = yes
-        self._no = no
+        self._gaps = gaps
+        self._bits = bits
         self._names = names
-        self._ranges = ranges
+        self._cells: dict[str, Cells] = {}
+        self._ranges: dict[int, list[int]] = {}
+        end = 0
+        for fact, leaves in single.items():
+            found = self._cells[fact] = Cells(leaves, as_of, end)
+            self._ranges.setdefault(bits[fact], []).append(found.all)
+            end = found.end
+        self.cruxes = Cruxes(self._leaf)
+        self.explanations: dict[tuple[Crux, ...], Explanation] = {}
+        self._plain: dict[tuple[int, Truth], Crux] = {}
+        """Of leaves on one fact of which nothing is known, and of settled ones."""
+        self._other: dict[Any, Crux] = {}
+
+    def explain(self, yes: Crux, no: Crux | None, why: list[Crux]) -> Explanation:
         leaves = {leaf.index: crux for of in why for crux in of.leaves if (leaf := crux.leaf) is not None}
         ordered = sorted(leaves.values(), key=_sort_key)
-        self._open = [crux for crux in ordered if crux.truth is Truth.UNKNOWN]
-        self.deciding = tuple([(crux.leaf, crux.truth) for crux in ordered if crux.leaf is not None])
-        """The leaves that made the answer what it is, and their truths, in an order that hangs on no file."""
+        deciding = tuple([(crux.leaf, crux.truth) for crux in ordered if crux.leaf is not None])
+        cites = frozenset([fact for leaf, _ in deciding for fact in leaf.facts])
+        if yes.truth is Truth.TRUE:
+            return Explanation(deciding, cites)
+        if (yes.truth is Truth.FALSE) if no is None else (no.truth is Truth.TRUE):
+            ways = ways_to(Truth.TRUE, yes if no is None else no, self._ranges)
+            return Explanation(deciding, cites, would_change=self._named(ways))
+        lacking = reduce(or_, [crux.bits for crux in ordered if crux.truth is Truth.UNKNOWN], 0)
+        return Explanation(deciding, cites, self._listed(lacking), self._missing(yes, no))
 
-    @cached_property
-    def lacking(self) -> tuple[str, ...]:
-        """The facts to ask for of which the open ones among the deciding leaves lack something: of two, both."""
-        return self._listed(reduce(or_, [crux.bits for crux in self._open], 0))
-
-    @cached_property
-    def cites(self) -> frozenset[str]:
-        """All facts of the deciding leaves."""
-        return frozenset([fact for leaf, _ in self.deciding for fact in leaf.facts])
-
-    @cached_property
-    def missing(self) -> Missing:
-        """What to ask for while the answer is open."""
-        yes = self._ways(self._yes, Truth.TRUE)
-        no = self._ways(self._yes, Truth.FALSE) if self._no is None else self._ways(self._no, Truth.TRUE)
-        needed = needed_to(Truth.TRUE, self._yes) if self._yes.truth is Truth.UNKNOWN else None
-        to_qualify = self._named(yes)
+    def _missing(self, yes: Crux, no: Crux | None) -> Missing:
+        ways = self._ways(yes, Truth.TRUE)
+        others = self._ways(yes, Truth.FALSE) if no is None else self._ways(no, Truth.TRUE)
+        to_qualify = self._named(ways)
         return Missing(
-            to_settle=self._named(yes + no) if no else to_qualify,
+            to_settle=self._named(ways + others) if others else to_qualify,
             to_qualify=to_qualify,
-            needed=self._listed(needed or 0),
+            needed=self._listed(needed_to(Truth.TRUE, yes) or 0) if yes.truth is Truth.UNKNOWN else (),
         )
 
-    @cached_property
-    def would_change(self) -> Sets:
-        """For a no: minimal sets of known facts which, were they otherwise, could make it something else than no."""
-        return self._named(ways_to(Truth.TRUE, self._yes if self._no is None else self._no, self._ranges))
-
     def _ways(self, crux: Crux, wanted: Truth) -> list[Way]:
-        if crux.truth is Truth.UNKNOWN:
-            return ways_to(wanted, crux, self._ranges)
-        return NOTHING if crux.truth is wanted else []
+        """Of two conditions one may be settled while the other keeps the answer open."""
+        return ways_to(wanted, crux, self._ranges) if crux.truth is Truth.UNKNOWN else []
 
     def _named(self, ways: list[Way]) -> Sets:
         minimal: list[int] = []
         for facts in sorted({facts for facts, _ in ways}, key=int.bit_count):
-            if facts and not any(smaller & facts == smaller for smaller in minimal):
+            if not any(smaller & facts == smaller for smaller in minimal):
                 minimal.append(facts)
-        every = sorted([self._listed(facts) for facts in minimal], key=lambda one: (len(one), one))
+        every = sorted([self._listed(facts) for facts in minimal], key=_shortest)
         return tuple(every[:MOST])
 
     def _listed(self, bits: int) -> tuple[str, ...]:
@@ -202,26 +218,6 @@ class Explanation:
             listed.append(self._names[bit.bit_length() - 1])
             bits ^= bit
         return tuple(listed)
-
-
-class _Day:
-    """What is known of all leaves on a day, and the explanations that follow from it."""
-
-    def __init__(self, gaps: Gaps, single: Mapping[str, list[Leaf]], bits: Mapping[str, int], as_of: date) -> None:
-        self._gaps = gaps
-        self._bits = bits
-        self._cells: dict[str, Cells] = {}
-        self.ranges: dict[int, list[int]] = {}
-        end = 0
-        for fact, leaves in single.items():
-            found = self._cells[fact] = Cells(leaves, as_of, end)
-            self.ranges.setdefault(bits[fact], []).append(found.all)
-            end = found.end
-        self.cruxes = Cruxes(self._leaf)
-        self.explanations: dict[tuple[Crux, ...], Explanation] = {}
-        self._plain: dict[tuple[int, Truth], Crux] = {}
-        """Of leaves on one fact of which nothing is known, and of settled ones."""
-        self._other: dict[Any, Crux] = {}
 
     def _leaf(self, leaf: Leaf, truth: Truth, on: Evaluation) -> Crux:
         key: Any = leaf.index, truth
@@ -259,6 +255,10 @@ class _Day:
 def _sort_key(crux: Crux) -> tuple[str, str, str]:
     assert crux.leaf is not None, "only leaves decide"
     return crux.leaf.sort_key
+
+
+def _shortest(one: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    return len(one), one
 
 
 def _lacks(value: Value | None) -> bool:

@@ -10,7 +10,7 @@ from rulebook.compiled import CompiledProgram, CompiledProgramVersion
 from rulebook.crux import make_room
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
-from rulebook.missing import NOTHING_MISSING, Explanation, Gaps
+from rulebook.missing import Explanation, Gaps
 from rulebook.records import Note, Record, fact_names
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation, Reason, Tree
@@ -212,8 +212,8 @@ class _Reading:
             no=tuple(by_truth[Truth.FALSE]),
             open=tuple(by_truth[Truth.UNKNOWN]),
             missing=tuple(sorted(wanted)),
-            gaps=explanation.missing if is_open else NOTHING_MISSING,
-            would_change=explanation.would_change if truth == Truth.FALSE else (),
+            gaps=explanation.missing,
+            would_change=explanation.would_change,
             presumed=presumed if told_apart else None,
             readings=readings,
             cites=explanation.cites,

@@ -28,7 +28,7 @@ ANSWER_BYTES = 8
 class Record:
     """One program for one person. Shared by all persons of whom the same is known: it holds no value of a fact."""
 
-    # No slots: `digest` and `json` are worked out when somebody first keeps it. Who only tells it saves a tenth.
+    # No slots: `digest` and `json` are worked out when somebody first keeps it; to tell an answer takes neither.
 
     program_id: str
     outcome: Answer

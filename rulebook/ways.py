@@ -20,7 +20,7 @@ Alone = tuple[tuple[int, tuple[bool, bool]], ...]
 """For each of two facts, by its bit, whether it could settle their comparison alone: to true, and to false."""
 Ranges = Mapping[int, Sequence[int]]
 """By a fact's bit, all cells of it; and of each fact that follows from it, which is asked for by the same question."""
-NOTHING: list[Way] = [(0, -1)]
+_NOTHING: list[Way] = [(0, -1)]
 
 
 def ways_of_two(alone: Alone) -> dict[Truth, list[Way]]:
@@ -61,7 +61,7 @@ def _ways(wanted: Truth, crux: Crux, ranges: Ranges) -> list[Way]:
     if count == 1:
         return _minimal([way for part in crux.parts for way in ways_to(of_parts, part, ranges)])
     # chosen[n]: ways to have n of the parts so far as they are wanted.
-    chosen: list[list[Way]] = [NOTHING] + [[] for _ in range(count)]
+    chosen: list[list[Way]] = [_NOTHING] + [[] for _ in range(count)]
     left = len(crux.parts)
     spare = left - count
     # Those with few leaves first: what they rule out need not be looked for in the others.

@@ -1,5 +1,6 @@
 """What to ask for: equal to trying every value of every set of missing facts, on rules small enough for that."""
 
+from datetime import date, timedelta
 from itertools import combinations, product
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rulebook import crux
-from rulebook.cells import boundary_values
+from rulebook.cells import Cells, boundary_values
 from rulebook.generated import generate
 from rulebook.kleene import Truth
 from rulebook.leaves import TableLeaf
@@ -84,10 +85,8 @@ def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any,
         found, alone = shared.explain(on), Gaps(tree, FACTS).explain(on)
         assert found.deciding == alone.deciding
         assert found.cites == alone.cites
-        if tree.truth(on) is Truth.UNKNOWN:
-            assert (found.missing, found.lacking) == (alone.missing, alone.lacking)
-        else:
-            assert found.would_change == alone.would_change
+        assert (found.missing, found.lacking) == (alone.missing, alone.lacking)
+        assert found.would_change == alone.would_change
 
 
 @given(ANY, KNOWN)
@@ -145,6 +144,19 @@ def test_what_went_for_want_of_room_is_found_out_again(condition: Any, persons: 
         for known in persons * 2:
             on = Evaluation(known, DAY)
             assert small.explain(on).missing == Gaps(tree, FACTS).explain(on).missing
+
+
+@given(st.data(), st.dates(date(2020, 1, 1), date(2028, 12, 31)))
+@settings(max_examples=200, deadline=None)
+def test_what_is_known_of_a_day_leaves_only_cells_that_it_could_be_in_anyway(data: Any, as_of: date) -> None:
+    fact = data.draw(st.sampled_from(["letter", "born"]))
+    leaves = [leaf for one in SINGLE if one["fact"] == fact for leaf in compiled(one).leaves()]
+    near = st.integers(-400, 12_000).map(lambda days: as_of - timedelta(days=days))
+    low, high = sorted([data.draw(near), data.draw(near)])
+    cells = Cells(leaves, as_of, 3)
+    for known in (Interval(low, high), Interval(low, None), Interval(None, high)):
+        assert cells.within(known)
+        assert cells.within(known) & ~cells.all == 0
 
 
 TABLE_LEAF = {"fact": "income", "lte": {"table": "guideline", "of": "size", "percent": "50", "round": "cent_up"}}
