@@ -1,6 +1,6 @@
 """What a release says beside an answer: no condition and no part of what is kept, and joined whenever it is told."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from rulebook.answers import ProgramAnswer
@@ -26,10 +26,17 @@ class Remarks:
     """False if any part stands on general knowledge and was seen in no source."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"version_notes": list(self.version_notes), "found_in": list(self.found_in)}
+        return {
+            "name": self.name,
+            "time_limits": self.time_limits,
+            "version_notes": list(self.version_notes),
+            "found_in": list(self.found_in),
+            "citation_verified": self.citation_verified,
+        }
 
 
 REMARKS = tuple(field.name for field in fields(Remarks))
+"""Members that are told with an answer, beside its own."""
 
 
 def remarks(answer: ProgramAnswer, spec: Program, law: Law) -> Remarks:
