@@ -157,7 +157,8 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
             missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
     asked = dict.fromkeys(law.facts[fact].ask or fact for fact in missing if not law.facts[fact].computed)
     _listed(top, "decided by", map(told.reason, reasons(explained_by, on)))
-    open_still = "to ask" if decision.outcome == "review" else "not known; once it is, a rule before this one could decide"
+    review = decision.outcome == "review"
+    open_still = "to ask" if review else "not known; once it is, a rule before this one could decide"
     _listed(top, open_still, map(told.missing, asked))
     outcome, gaps = settling(version, on)
     if outcome == "review":
