@@ -130,7 +130,7 @@ def somebody(law: Law, dice: random.Random) -> SubjectFacts:
     facts["household_income_monthly_cents"] = dice.choice([0, 100_000, 160_000, 290_000, 530_000])
     if dice.random() < CHANGED:
         facts |= {"household_size": 1, "household_income_monthly_cents": 186_200}
-        facts |= {"countable_resources_usd": "100", "state_of_residence": "MO"}
+        facts |= {"countable_resources_cents": 10_000, "state_of_residence": "MO"}
         groups["status"] = {}
     born = f"{dice.randint(1960, 2012)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
     return SubjectFacts.model_validate(

@@ -143,4 +143,4 @@ def test_the_command_says_what_to_correct_and_fails(tmp_path: Path) -> None:
     good = CliRunner().invoke(app, ["check"])
     assert good.exit_code == 0
     version = yaml.safe_load((LAW / "release.yaml").read_text("utf-8"))["version"]
-    assert f"Law {version} is sound: 36 duties, 56 programs" in good.output
+    assert f"Law {version} is sound: 46 duties, 56 programs" in good.output

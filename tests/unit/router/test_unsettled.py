@@ -80,7 +80,8 @@ def test_each_review_is_looked_at_with_its_own_timer() -> None:
 def test_what_the_law_would_decide_now_needs_nothing_to_be_settled(tmp_path: Path) -> None:
     root = release_copy(tmp_path)
     file = root / "duties" / "us_mo_others.yaml"
-    left, decided = (f"{{outcome: {outcome}, basis: [danger_or_age_unknown]}}" for outcome in ("review", "due"))
+    left = "{outcome: review, basis: [danger_or_age_unknown], review_after: juvenile_review_after}"
+    decided = "{outcome: due, basis: [danger_or_age_unknown]}"
     before = file.read_text(encoding="utf-8")
     assert before.count(left) == 1
     file.write_text(before.replace(left, decided), encoding="utf-8")

@@ -112,7 +112,8 @@ def test_an_age_settles_the_juvenile_duty(law: Law, born: str, outcome: str) -> 
 
 def test_a_claim_of_an_age_leaves_its_proof_to_be_asked_for(law: Law) -> None:
     found = gaps(law, facts({"stated_years": 19}, trafficking={"type": "sex"}))
-    assert found["US.671_34A.LE24"].missing.to_settle == (("age_years",),)
+    assert ("apparent_minor",) in found["US.671_34A.LE24"].missing.to_qualify
+    assert ("age_years",) in found["US.671_34A.LE24"].missing.to_settle
     assert ("age_years",) in found["MO.210_1500.HOTLINE"].missing.to_settle
     assert ("apparent_minor",) in found["MO.210_1500.HOTLINE"].missing.to_settle
 
@@ -156,7 +157,7 @@ def with_rule(folder: Path, condition: str) -> Law:
     file = root / "duties" / "us_mo_others.yaml"
     before = file.read_text(encoding="utf-8")
     start = before.index("          - {when: {all: [{use: verified_minor}, {fact: danger_of_serious_harm")
-    end = before.index("          - {outcome: review, basis: [danger_or_age_unknown]}")
+    end = before.index("          - {outcome: review, basis: [danger_or_age_unknown], review_after")
     rule = f"          - {{when: {condition}, outcome: due, basis: [danger]}}\n"
     file.write_text(before[:start] + rule + before[end:], encoding="utf-8")
     return load_law(root)
