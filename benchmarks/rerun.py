@@ -153,6 +153,7 @@ async def load(server: EmbeddedPostgres, database: Database, keyset: Keyset, law
     async with database.transaction() as tx:
         await rerunning_of(law, matching).begin(tx)
     spent = wall = sealed = 0.0
+    sizes: dict[str, int] = {}
     for start in range(0, count, _LOADED_AT_ONCE):
         people = {uuid4(): somebody(law, dice) for _ in range(min(_LOADED_AT_ONCE, count - start))}
         async with intake.transaction() as tx:
@@ -163,8 +164,8 @@ async def load(server: EmbeddedPostgres, database: Database, keyset: Keyset, law
         async with database.transaction() as tx:
             await matching.encounters(tx, events)
         spent, wall = spent + time.process_time() - cpu, wall + time.perf_counter() - clock
-    sizes = await _event_sizes(database)
-    await publish_all(database)
+        sizes = sizes or await _event_sizes(database)
+        await publish_all(database)
     await intake.close()
     return {
         "handler_cpu_ms_per_person": round(spent / count * 1e3, 3),

@@ -102,9 +102,10 @@ def record(facts: SubjectFacts, law: Law, *, jurisdiction: str, encounter_at: da
     )
 
 
-def recall(content: Mapping[str, Any], law: Law) -> Determination:
+def recall(content: Mapping[str, Any], law: Law, sources: Mapping[str, Provenance] | None = None) -> Determination:
     """The determination of which `content` is the record, in the words of `law`: the release that the record names.
 
+    `sources`: where each reported fact comes from, which no record holds.
     Raises LawError for another release, or for a form that a later version of the program wrote.
     """
     if content["form"] != FORM:
@@ -115,7 +116,7 @@ def recall(content: Mapping[str, Any], law: Law) -> Determination:
     known, presuming = content["known"], tuple(content["presuming"])
     by_id, names = readers(law), fact_names(law.facts)
     answers = tuple(
-        _told(Record.of(program, one, names), by_id[program], law, known, presuming, None)
+        _told(Record.of(program, one, names), by_id[program], law, known, presuming, None, sources)
         for program, one in sorted(content["programs"].items())
     )
     next_change_on = content["next_change_on"]

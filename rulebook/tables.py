@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from rulebook.values import Interval, Value
 
@@ -96,15 +96,6 @@ class Lookup:
         if self.taken_by is not None:
             found["taken_by"] = self.taken_by
         return found | {"verified": self.table.verified}
-
-
-def in_words(threshold: Any) -> str:
-    """A threshold as an answer tells it; a table's amount as a lawyer would say it."""
-    if not (isinstance(threshold, dict) and "table" in threshold):
-        return str(threshold)
-    month = ", by the month" if threshold.get("per") == "month" else ""
-    seen = "" if threshold["verified"] else ", amounts not verified"
-    return f"{threshold['percent']} % of {threshold['table']} for {threshold['of']}{month}{seen}"
 
 
 def size_bounds(size: Value | None) -> tuple[int, int | None]:

@@ -92,6 +92,9 @@ class ObligationView(BaseModel):
     decided_at: datetime
     revision: int
     citations: list[str] = []
+    citation_verified: bool | None
+    """False if the citation was not seen in the text that is in force: verify it before it is relied on. As the release
+    says by which the duty was decided; null if that one is not at hand."""
     law_version: str | None
     policy_version: str | None
 
@@ -149,6 +152,7 @@ def _view(opened: OpenedObligation) -> ObligationView:
             "fulfilled_with": opened.fulfilled_with,
             "reference": opened.reference,
             "gaps": opened.gaps.to_json() if opened.gaps is not None else None,
+            "citation_verified": opened.citation_verified,
             "late_by": late if late is None else Late(seconds=int(late.by.total_seconds()), against=late.against),
             "decided_at": opened.decided_at,
             "law_version": opened.law_version,

@@ -17,9 +17,11 @@ from kernel.identity import Caller
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, unseal
 from kernel.subject_keys import SubjectKeys
-from kernel.telemetry import current_traceparent
+from kernel.telemetry import current_traceparent, logger
+from rulebook.errors import LawError
 from rulebook.lateness import Lateness, lateness
 from rulebook.loader import Law
+from rulebook.releases import Releases
 from rulebook.review import ReviewGaps
 from services.router.application.facts import ASKED, grants, known_of
 from services.router.application.ports import Records, Round, Snapshot, Stored
@@ -27,6 +29,8 @@ from services.router.application.rulings import unsettled
 from services.router.domain import records
 from services.router.domain.identity import obligation_id
 from services.router.domain.records import Record
+
+log = logger(__name__)
 
 Standing = Literal["not_due", "review", "open", "told", "done"]
 """`told`: the recipient's system confirmed the notice and nobody answered yet; `done`: it was acknowledged as the duty
@@ -50,6 +54,8 @@ class OpenedObligation:
     """The duty whose notice fulfils this one too."""
     reference: str | None
     late: Lateness | None
+    citation_verified: bool | None = None
+    """As the release says by which it was decided; None if that one is not at hand."""
     gaps: ReviewGaps | None = None
     """What would settle it now, if it is for review."""
 
@@ -65,8 +71,19 @@ class OpenedSubject:
 class Reading:
     """The use case of reading. Never commits."""
 
-    def __init__(self, *, law: Law, store: Records, keys: SubjectKeys, outbox: Outbox, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        *,
+        law: Law,
+        releases: Releases,
+        store: Records,
+        keys: SubjectKeys,
+        outbox: Outbox,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
         self._law = law
+        self._releases = releases
         self._store = store
         self._keys = keys
         self._outbox = outbox
@@ -89,6 +106,7 @@ class Reading:
                 opened.append(self._with_gaps(_opened(one, key, now), one.snapshot, key, groups, now))
                 # A millisecond or two for each: first notices of this process do not wait for all of them.
                 await asyncio.sleep(0)
+        opened = await self._with_citations(opened)
         event_id = self._ids()
         read = Event(
             id=event_id,
@@ -123,6 +141,32 @@ class Reading:
         return replace(
             opened, obligations=tuple(replace(one, gaps=gaps.get(one.duty_id)) for one in opened.obligations)
         )
+
+    async def _with_citations(self, opened: list[OpenedSubject]) -> list[OpenedSubject]:
+        """With what the release that decided each duty says of its citation."""
+        versions = {one.law_version for subject in opened for one in subject.obligations}
+        verified = {version: await self._verified(version) for version in versions}
+        return [
+            replace(
+                subject,
+                obligations=tuple(
+                    replace(one, citation_verified=verified[one.law_version].get(one.duty_id))
+                    for one in subject.obligations
+                ),
+            )
+            for subject in opened
+        ]
+
+    async def _verified(self, version: str | None) -> dict[str, bool]:
+        """By duty, whether its citation was verified; empty if that release is not at hand, which stops no reading."""
+        if version is None:
+            return {}
+        try:
+            law = await self._releases.of(version)
+        except LawError as error:
+            log.error("a release by which duties were decided cannot be read", law_version=version, error=error)
+            return {}
+        return {duty.spec.id: duty.spec.citation_verified for duty in law.duties}
 
 
 def _may_read(caller: Caller, stored: Stored) -> bool:

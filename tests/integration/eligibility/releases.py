@@ -35,10 +35,11 @@ GAINS, STAYS = income(186_200), income(159_600)
 
 
 def wider_release(target: Path, law: Law) -> Path:
-    """A folder with a release that has a higher income limit."""
+    """A folder with a release that has a higher income limit, and a longer time limit."""
     made = release_copy(target)
     for file, old, new in [
         (FOOD, "percent: 130,", "percent: 150,"),
+        (FOOD, "time_limits: ABAWD 3 months in 36 without", "time_limits: ABAWD 6 months in 36 without"),
         ("release.yaml", f'"{law.version}"', '"2026.12.0"'),
     ]:
         text = (made / file).read_text("utf-8")
