@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GROUPS = ("age", "circumstances", "status")
 """Groups that rules read: the others need not be opened."""
 
-_VERSION = 1
+_VERSION = 2
 """Of the code that makes rows: raised when it makes others."""
 _ID_BYTES = 8
 _KEPT = 100_000
@@ -48,7 +48,7 @@ class RowFormat:
         fields += [(fact, _stored(law.facts[fact])) for fact in _FROM_AGE]
         # What the age of one day is worked out from, as ordinals of days and completed years; and where they live.
         fields += [("born", "<i4"), ("years", "<i2"), ("encounter_on", "<i4"), ("county", "<i4")]
-        meaning = [(fact, spec.type, spec.values, spec.group, spec.from_) for fact, spec in asked.items()]
+        meaning = [(fact, spec.type, spec.values, spec.group, spec.from_, spec.bounds) for fact, spec in asked.items()]
         self.id = hashlib.sha256(repr((_VERSION, fields, meaning)).encode()).digest()[:_ID_BYTES]
         self._dtype = np.dtype([("format", f"V{_ID_BYTES}"), *fields])
         self._specs = {fact: law.facts[fact] for fact in (*asked, *_FROM_AGE)}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.facts import SubjectFacts
-from rulebook.dates import age_on, birthday
+from rulebook.dates import age_on, birthday, plus_days, plus_months
 from rulebook.loader import Law
 from rulebook.person import fact_problems, known_facts
 from rulebook.values import Among, FactMap, Interval
@@ -106,3 +106,20 @@ def test_a_year_is_completed_on_the_birthday() -> None:
     assert age_on(date(2026, 2, 28), date(2008, 2, 29)) == 17
     assert birthday(date(2008, 2, 29), 18) == date(2026, 3, 1)
     assert birthday(date(2008, 2, 29), 20) == date(2028, 2, 29)
+
+
+@pytest.mark.parametrize(("day", "end", "sign"), [(date.max, date.max, 1), (date.min, date.min, -1)])
+def test_time_ends_with_the_calendar(day: date, end: date, sign: int) -> None:
+    assert plus_days(day, sign) == end
+    assert plus_days(day, sign * 10**9) == end
+    assert plus_months(day, sign) == end
+    assert plus_months(day, sign * 10**9) == end
+    assert birthday(date.max, 1) == date.max
+    assert plus_months(date(2024, 2, 29), 12) == date(2025, 2, 28)
+    assert plus_days(date(2024, 2, 29), -1) == date(2024, 2, 28)
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "9999-01-01..", "..0001-01-01"])
+def test_a_day_beyond_all_records_is_not_known(law: Law, day: str) -> None:
+    status = {"status": {"facts": {"hhs_letter_date": day}}}
+    assert "hhs_letter_date" not in known(law, status)

@@ -36,9 +36,9 @@ def reported(dice: random.Random) -> SubjectFacts:
     groups: dict[str, dict[str, Any]] = {"circumstances": {}, "status": {}}
     values: dict[str, list[Any]] = {
         "bool": [True, False],
-        "int": [1, 30],
-        "decimal": [0, "138.5"],
-        "date": ["2026-06-01", "1999-01-01"],
+        "int": [1, 30, "..4", -1, 10**30],
+        "decimal": [0, "138.5", "0.1..", "99999999999999999999", "1e400", "1e999999999"],
+        "date": ["2026-06-01", "1999-01-01", "2026-01-01..", "9999-12-31", "9999-01-01.."],
     }
     for fact, spec in _LAW.facts.items():
         if not spec.computed and spec.from_ is None and dice.random() < 1 / 3:
