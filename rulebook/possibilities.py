@@ -45,7 +45,8 @@ def _read(spec: FactSpec, raw: Any) -> Value | None:
         if low is not None and high is not None and low > high:
             raise ValueError("the wrong way round")
         return Interval(low, high) if low != high else low
-    return _exact(spec, raw)
+    exact: Value = _exact(spec, raw)
+    return exact
 
 
 def _end(spec: FactSpec, text: str) -> Any:

@@ -1,6 +1,6 @@
 """Facts are taken as they were reported; nothing is filled in."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -8,10 +8,12 @@ import pytest
 from contracts.facts import SubjectFacts
 from rulebook.dates import age_on, birthday, plus_days, plus_months
 from rulebook.loader import Law
-from rulebook.person import fact_problems, known_facts
+from rulebook.person import known_facts
+from rulebook.problems import subject_problems
 from rulebook.values import Among, FactMap, Interval
 
 DAY = date(2026, 11, 22)
+NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
 
 
 def known(law: Law, subject: dict[str, Any], as_of: date = DAY) -> FactMap:
@@ -85,6 +87,11 @@ def test_immigration_facts_count_only_in_their_own_group(law: Law) -> None:
         ("circumstances", "household_size", "3..2", "a value of type int"),
         ("circumstances", "household_size", "two..4", "a value of type int"),
         ("circumstances", "tanf_months_used", True, "a value of type int"),
+        ("circumstances", "state_of_residence", "KS", "write one of MO, other"),
+        ("circumstances", "countable_resources_usd", "1e400", "write a value of type decimal from "),
+        ("circumstances", "crime_or_discovery_date", "2026-11-23", "in the future"),
+        ("circumstances", "crime_or_discovery_date", "2026-01-01..2030-01-01", "in the future"),
+        ("status", "hhs_letter_date", "9999-12-31", "to 2200-12-31"),
     ],
 )
 def test_a_fact_that_the_catalogue_does_not_allow_is_named_without_its_value(
@@ -93,11 +100,50 @@ def test_a_fact_that_the_catalogue_does_not_allow_is_named_without_its_value(
     groups: dict[str, Any] = {"circumstances": {"appears_victim": True}}
     groups.setdefault(group, {})["facts"] = {fact: value}
     facts = SubjectFacts.model_validate(groups)
-    ((field, what),) = fact_problems(facts, law)
-    assert field == f"{group}.facts.{fact}"
+    ((pointer, what),) = subject_problems(facts, law, encounter_at=NOW, now=NOW)
+    assert pointer == f"/{group}/facts/{fact}"
     assert message in what
     assert isinstance(value, bool) or str(value) not in what
     assert known_facts(facts, law, encounter_on=DAY, as_of=DAY)
+
+
+@pytest.mark.parametrize(
+    ("county", "told", "wanted"),
+    [
+        (None, "MO", "MO"),
+        (None, "other", "other"),
+        (None, "unknown", None),
+        (None, None, None),
+        ("29095", "other", "MO"),
+        ("20091", "MO", "other"),
+    ],
+)
+def test_the_state_of_residence_may_be_told_alone_and_the_county_wins(
+    law: Law, county: str | None, told: str | None, wanted: str | None
+) -> None:
+    circumstances: dict[str, Any] = {"appears_victim": True, "residence_county_fips": county}
+    circumstances["facts"] = {} if told is None else {"state_of_residence": told}
+    facts = SubjectFacts.model_validate({"circumstances": circumstances})
+    assert not [*subject_problems(facts, law, encounter_at=NOW, now=NOW)]
+    assert known(law, {"circumstances": circumstances}).get("state_of_residence") == wanted
+
+
+@pytest.mark.parametrize(
+    ("group", "member", "day"),
+    [
+        ("age", "birth_date", "0001-01-01"),
+        ("age", "birth_date", "9999-12-31"),
+        ("custody", "conduct_alleged_on", "1899-12-31"),
+        ("custody", "conduct_alleged_on", "2026-11-23"),
+    ],
+)
+def test_what_happened_is_between_1900_and_today(law: Law, group: str, member: str, day: str) -> None:
+    said = (
+        {"age": {member: day}} if group == "age" else {"circumstances": {"appears_victim": True, group: {member: day}}}
+    )
+    ((pointer, what),) = subject_problems(SubjectFacts.model_validate(said), law, encounter_at=NOW, now=NOW)
+    assert pointer.endswith(f"{group}/{member}")
+    assert what in ("must not be in the future", "must not be before 1900")
 
 
 def test_a_year_is_completed_on_the_birthday() -> None:

@@ -45,6 +45,7 @@ def reported(dice: random.Random) -> SubjectFacts:
             listed: list[Any] = list(spec.values) or values[spec.type]
             group = "status" if spec.group == "status" else "circumstances"
             groups[group][fact] = dice.choice([*listed, "unknown", "refused"])
+    groups["circumstances"]["state_of_residence"] = dice.choice(["MO", "other", "unknown", "KS"])
     fields: dict[str, Any] = {
         "custody": {"conduct_alleged_on": dice.choice(["2019-03-01", None]), "protective_custody": dice.random() < 0.5},
         "trafficking": {
@@ -53,6 +54,15 @@ def reported(dice: random.Random) -> SubjectFacts:
             "severe_form_excluded": dice.choice([True, None]),
         },
         "residence_county_fips": dice.choice(["29095", "20091", "01001", None]),
+        "screening": [
+            {
+                "protocol_id": protocol,
+                "protocol_version": "1",
+                "outcome": dice.choice(["negative", "possible", "clear"]),
+            }
+            for protocol in ("tvit-short", "qyit", "not-held")
+            if dice.random() < 0.3
+        ],
     }
     ages: list[dict[str, Any]] = [
         {},
@@ -67,7 +77,7 @@ def reported(dice: random.Random) -> SubjectFacts:
     return SubjectFacts.model_validate(
         {
             "age": dice.choice(ages),
-            "circumstances": fields | {"appears_victim": True, "facts": groups["circumstances"]},
+            "circumstances": fields | {"appears_victim": dice.random() < 0.8, "facts": groups["circumstances"]},
             "status": {"citizenship": dice.choice(["us_citizen", "lpr", "unknown"]), "facts": groups["status"]},
         }
     )
