@@ -51,9 +51,9 @@ def subject_problems(facts: SubjectFacts, law: "Law", *, encounter_at: datetime,
                 yield f"{place}/{member}", detail
     for group, held in (("circumstances", circumstances), ("status", facts.status)):
         for fact, raw in (held.facts if held is not None else {}).items():
-            detail = _wrong(law.facts.get(fact), group, fact, raw, today)
-            if detail is not None:
-                yield f"/{group}/facts/{fact.replace('~', '~0').replace('/', '~1')}", detail
+            wrong = _wrong(law.facts.get(fact), group, fact, raw, today)
+            if wrong is not None:
+                yield f"/{group}/facts/{fact.replace('~', '~0').replace('/', '~1')}", wrong
 
 
 def _day_problems(pointer: str, day: date | None, today: date) -> Iterator[Problem]:

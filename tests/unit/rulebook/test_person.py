@@ -87,6 +87,9 @@ def test_immigration_facts_count_only_in_their_own_group(law: Law) -> None:
         ("circumstances", "household_size", "3..2", "a value of type int"),
         ("circumstances", "household_size", "two..4", "a value of type int"),
         ("circumstances", "tanf_months_used", True, "a value of type int"),
+        ("circumstances", "household_size", -1, "from 1 to 99"),
+        ("circumstances", "household_size", "..0", "from 1 to 99"),
+        ("circumstances", "household_income_monthly_cents", -100, "from 0 to "),
         ("circumstances", "state_of_residence", "KS", "write one of MO, other"),
         ("circumstances", "countable_resources_usd", "1e400", "write a value of type decimal from "),
         ("circumstances", "crime_or_discovery_date", "2026-11-23", "in the future"),
@@ -144,6 +147,18 @@ def test_what_happened_is_between_1900_and_today(law: Law, group: str, member: s
     ((pointer, what),) = subject_problems(SubjectFacts.model_validate(said), law, encounter_at=NOW, now=NOW)
     assert pointer.endswith(f"{group}/{member}")
     assert what in ("must not be in the future", "must not be before 1900")
+
+
+def test_no_amount_count_or_percentage_that_may_be_reported_is_below_nothing(law: Law) -> None:
+    numbers = {fact: spec for fact, spec in law.facts.items() if spec.type in ("int", "decimal") and not spec.computed}
+    assert numbers
+    assert {fact for fact, spec in numbers.items() if spec.bounds is None or spec.bounds[0] < 0} == set()
+
+
+def test_an_impossible_household_that_was_stored_makes_nobody_eligible(law: Law) -> None:
+    told = {"household_size": -1, "household_income_monthly_cents": -100}
+    facts = known(law, {"circumstances": {"appears_victim": True, "facts": told}})
+    assert not facts.keys() & told.keys()
 
 
 def test_a_year_is_completed_on_the_birthday() -> None:
