@@ -31,6 +31,7 @@ GROUPS = ("age", "circumstances", "status")
 _VERSION = 2
 """Of the code that makes rows: raised when it makes others."""
 _ID_BYTES = 8
+_NO_COUNTY = -1
 _KEPT = 100_000
 """Values whose place in a column is kept; they are few, but for amounts and days."""
 _FROM_AGE = ("age_verified", "stated_age_years", "age_at_alleged_conduct")
@@ -83,7 +84,8 @@ class RowFormat:
         self._put_age(row, groups, encounter_on)
         residence = groups.get("circumstances", _NONE).get("residence_county_fips")
         if residence is not None:
-            self._county.pack_into(row, self._county_at, int(residence))
+            # Digits of another script are five characters of a code, and no county.
+            self._county.pack_into(row, self._county_at, int(residence) if residence.isascii() else 0)
         return bytes(row)
 
     def reads(self, row: bytes) -> bool:
@@ -153,7 +155,7 @@ class RowFormat:
         mask = mask_of(self._law.facts[RESIDENCE])
         counties, where = np.unique(table["county"], return_inverse=True)
         for county in map(int, counties):
-            if county and county not in self._states:
+            if county != _NO_COUNTY and county not in self._states:
                 self._states[county] = mask(residence_of(f"{county:05}", self._law))
         by_county = np.array([self._states.get(int(county), 0) for county in counties], np.uint64)[where]
         return np.where(by_county == 0, table[RESIDENCE].astype(np.uint64), by_county)
@@ -170,6 +172,7 @@ class RowFormat:
         for field in self._facts.values():
             field.put(row, None)
         self._age.pack_into(row, self._age_at, 0, -1, 0)
+        self._county.pack_into(row, self._county_at, _NO_COUNTY)
         return bytes(row)
 
     def _field_tree(self) -> dict[str, Any]:

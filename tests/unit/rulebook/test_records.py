@@ -53,7 +53,9 @@ def reported(dice: random.Random) -> SubjectFacts:
             "victim_status": dice.choice(["suspected", "confirmed", None]),
             "severe_form_excluded": dice.choice([True, None]),
         },
-        "residence_county_fips": dice.choice(["29095", "20091", "01001", None]),
+        "residence_county_fips": dice.choice(
+            ["29095", "20091", "01001", "00000", "\u0662\u0669\u0660\u0669\u0665", None]
+        ),
         "screening": [
             {
                 "protocol_id": protocol,
