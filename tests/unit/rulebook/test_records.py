@@ -24,6 +24,8 @@ from tests.unit.rulebook.people import PEOPLE
 _LAW = load_law(LAW)
 DAYS = st.dates(date(2021, 1, 1), date(2028, 1, 1))
 NOON = "T12:00:00-06:00"
+COUNTIES = ("29095", "20091", "01001", "00000", "\u0662\u0669\u0660\u0669\u0665", None)
+"""The last one that is any has digits of another script."""
 
 
 def kept(content: Any) -> Any:
