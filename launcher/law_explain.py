@@ -190,7 +190,7 @@ def _value(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
     if "one_of" in value:
-        return " or ".join(value["one_of"])
+        return " or ".join(map(str, value["one_of"]))
     if value.keys() == {"from", "to"}:
         return f"{'' if value['from'] is None else value['from']}..{'' if value['to'] is None else value['to']}"
     return ", ".join(f"{fact} {_value(one)}" for fact, one in value.items())

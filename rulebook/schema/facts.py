@@ -101,7 +101,10 @@ class OneOf(Node):
 
 
 class Derivation(Node):
-    """Adds a fact when the condition is certainly true; never overwrites a recorded one. Applied in order."""
+    """Adds a fact when the condition is certainly true. Applied in order.
+
+    Of a recorded fact, what both leave possible is known; where the two exclude each other, nothing is.
+    """
 
     when: Condition
     then: dict[FactId, OneOf | Scalar]

@@ -7,10 +7,11 @@ import pytest
 
 from contracts.facts import SubjectFacts
 from rulebook.dates import age_on, birthday, plus_days, plus_months
+from rulebook.generated import engine
 from rulebook.loader import Law
 from rulebook.person import known_facts
 from rulebook.problems import subject_problems
-from rulebook.values import Among, FactMap, Interval
+from rulebook.values import Among, FactMap, Interval, anything
 
 DAY = date(2026, 11, 22)
 NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -50,11 +51,38 @@ def test_an_apparent_victim_is_at_least_suspected(law: Law) -> None:
     assert known(law, facts)["victim_status"] == "confirmed"
 
 
-def test_a_derivation_never_overwrites_what_was_recorded(law: Law) -> None:
-    status = {"citizenship": "us_citizen", "facts": {"continued_presence": True}}
+def test_a_derivation_narrows_what_was_recorded_and_never_overwrites_it(law: Law) -> None:
+    status = {"citizenship": "us_citizen", "facts": {"continued_presence": False, "t_visa_status": "none|filed"}}
     facts = known(law, {"status": status})
-    assert facts["continued_presence"] is True
+    assert facts["continued_presence"] is False
+    assert facts["t_visa_status"] == "none", "what both leave possible"
     assert facts["hhs_certification_letter"] is False
+
+
+@pytest.mark.parametrize(
+    ("group", "said", "fact"),
+    [
+        (
+            "status",
+            {"citizenship": "us_citizen", "facts": {"child_eligibility_letter": True}},
+            "child_eligibility_letter",
+        ),
+        ("circumstances", {"appears_victim": False, "trafficking": {"victim_status": "confirmed"}}, "victim_status"),
+        (
+            "circumstances",
+            {"appears_victim": True, "trafficking": {"severe_form_excluded": True}, "facts": {"severe_form": True}},
+            "severe_form",
+        ),
+    ],
+)
+def test_of_what_contradicts_itself_nobody_knows_which_is_right(
+    law: Law, group: str, said: dict[str, Any], fact: str
+) -> None:
+    facts = known(law, {group: said})
+    assert facts[fact] == anything(law.facts[fact])
+    again = dict(facts)
+    engine(law).derive(again, DAY)
+    assert again == facts, "nothing that is concluded later settles it"
 
 
 @pytest.mark.parametrize("answer", ["unknown", "refused"])
