@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rulebook.cases import Case
 from rulebook.errors import LawError
 from rulebook.files import line_of, read_yaml
 from rulebook.loader import Law
-from rulebook.person import fact_problems
+from rulebook.problems import Problem, moment_problems, subject_problems
 
 LINES = (".jsonl", ".ndjson")
 """One person or report per line: for many of them."""
@@ -37,9 +37,13 @@ class _Document:
         return f"{self.path}, line {self.line or line_of(self.path, tuple(place))}"
 
 
-def read_case(path: Path, number: int, law: Law) -> Case:
-    """The subject `number` of a report, or the one of a screening. Raises ConfigurationError, without any value."""
-    found = {case_number: case for document in _read(path) for case_number, case in _cases(document, (law,))}
+def read_case(path: Path, number: int, law: Law | None, now: datetime) -> Case:
+    """The subject `number` of a report, or the one of a screening, as `law` allows it; nothing is later than `now`.
+
+    Raises ConfigurationError, without any value.
+    """
+    laws = () if law is None else (law,)
+    found = {case_number: case for document in _read(path) for case_number, case in _cases(document, laws, now)}
     if not found:
         raise ConfigurationError(f"{path} tells of nobody; {_SHAPE}")
     if len(found) == 1 and next(iter(found)) == 0:
@@ -49,15 +53,16 @@ def read_case(path: Path, number: int, law: Law) -> Case:
     return found[number]
 
 
-def read_cases(path: Path, laws: Sequence[Law]) -> tuple[Case, ...]:
+def read_cases(path: Path, laws: Sequence[Law], now: datetime) -> tuple[Case, ...]:
     """Every person of a file, or of all files of a folder but amendments, in the order of their names.
 
-    A fact may be of any of the laws' catalogs. Raises ConfigurationError, without any value.
+    A fact may be of any of the laws' catalogs; nothing is later than `now`. Raises ConfigurationError, without any
+    value.
     """
     files = [path]
     if path.is_dir():
         files = sorted(one for one in path.iterdir() if one.suffix in KINDS and not one.name.endswith(_AMENDMENT))
-    cases = tuple(case for file in files for document in _read(file) for _, case in _cases(document, laws))
+    cases = tuple(case for file in files for document in _read(file) for _, case in _cases(document, laws, now))
     if not cases:
         raise ConfigurationError(f"{path} tells of nobody; {_SHAPE}, in files named {', '.join(KINDS)}")
     return cases
@@ -95,7 +100,7 @@ def _plain(content: Any) -> Any:
     return content.isoformat() if isinstance(content, date) else content
 
 
-def _cases(document: _Document, laws: Sequence[Law]) -> Iterator[tuple[int, Case]]:
+def _cases(document: _Document, laws: Sequence[Law], now: datetime) -> Iterator[tuple[int, Case]]:
     """By the number of the subject; 0 for the one person of a screening."""
     content = document.content
     if not isinstance(content, dict) or not {"subject", "subjects"} & content.keys():
@@ -107,32 +112,45 @@ def _cases(document: _Document, laws: Sequence[Law]) -> Iterator[tuple[int, Case
         raise _invalid(document, error) from None
     name = document.path.stem if document.line is None else f"{document.path.stem}:{document.line}"
     if isinstance(read, EncounterReport):
+        discovered_at = read.discovered_at or read.encounter_at
+        _demand(document, [[*moment_problems("/discovered_at", discovered_at, now)]])
         for position, subject in enumerate(read.subjects):
             number = subject.subject_number
             facts = read.facts_of(subject)
-            _demand_known(document, ("subjects", position), facts, laws)
+            _demand_held(document, f"/subjects/{position}", facts, read.encounter_at, laws, now)
             label = name if len(read.subjects) == 1 else f"{name}#{number}"
-            yield number, Case(label, facts, read.encounter_at, read.discovered_at or read.encounter_at)
+            yield number, Case(label, facts, read.encounter_at, discovered_at)
     else:
         assert isinstance(read, Screening)
-        _demand_known(document, ("subject",), read.facts(), laws)
+        _demand_held(document, "/subject", read.facts(), read.encounter_at, laws, now)
         yield 0, Case(name, read.facts(), read.encounter_at, read.encounter_at)
 
 
-def _demand_known(document: _Document, place: tuple[int | str, ...], facts: SubjectFacts, laws: Sequence[Law]) -> None:
-    """Raises ConfigurationError for what no law's catalog allows."""
-    first, *others = (dict(fact_problems(facts, law)) for law in laws)
-    wrong = {field: detail for field, detail in first.items() if all(field in other for other in others)}
+def _demand_held(
+    document: _Document, pointer: str, facts: SubjectFacts, encounter_at: datetime, laws: Sequence[Law], now: datetime
+) -> None:
+    """Raises ConfigurationError for what neither law allows."""
+    _demand(document, [[*moment_problems("/encounter_at", encounter_at, now)]])
+    found = ([*subject_problems(facts, law, encounter_at=encounter_at, now=now)] for law in laws)
+    _demand(document, [[(pointer + place, detail) for place, detail in problems] for problems in found])
+
+
+def _demand(document: _Document, found: Sequence[Sequence[Problem]]) -> None:
+    """Raises ConfigurationError for what is wrong in each of the lists."""
+    first, *others = map(dict, found or [[]])
+    wrong = {place: detail for place, detail in first.items() if all(place in other for other in others)}
     if wrong:
-        told = (f"{document.at((*place, *field.split('.')))}: {field}: {detail}" for field, detail in wrong.items())
-        raise ConfigurationError("; ".join(told))
+        raise ConfigurationError("; ".join(_told(document, place, detail) for place, detail in wrong.items()))
+
+
+def _told(document: _Document, pointer: str, detail: str) -> str:
+    steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+    place = [int(step) if step.isdigit() else step for step in steps]
+    return f"{document.at(place)}: {pointer}: {detail}"
 
 
 def _invalid(document: _Document, error: ValidationError) -> ConfigurationError:
     found: Iterable[dict[str, Any]] = (dict(problem) for problem in error.errors(include_url=False))
     problems = [problem | {"loc": ("body", *problem["loc"])} for problem in found]
-    told = []
-    for bad in field_errors(problems, document.content):
-        place = [int(step) if step.isdigit() else step for step in bad.pointer.split("/")[1:]]
-        told.append(f"{document.at(place)}: {bad.pointer}: {bad.detail}")
+    told = (_told(document, bad.pointer, bad.detail) for bad in field_errors(problems, document.content))
     return ConfigurationError("; ".join(told))

@@ -1,7 +1,7 @@
 """`firstnotice law ...`: what whoever edits the law runs before it is released."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +77,6 @@ def explain_rule(
     """Print why a program or a duty is answered as it is for one person: conditions, what is known, what is missing."""
     from rich.console import Console
 
-    from kernel.clock import system_clock
     from kernel.errors import ConfigurationError
     from launcher.law_cases import read_case
     from launcher.law_explain import explain
@@ -88,8 +87,9 @@ def explain_rule(
         law = load_law()
     except LawError as error:
         raise ConfigurationError(str(error)) from None
-    day = (as_of or system_clock()).date()
-    tree = explain(rule, read_case(facts, subject, law), law, jurisdiction=jurisdiction, as_of=day)
+    day = _noon(as_of).date()
+    case = read_case(facts, subject, law, _latest(as_of))
+    tree = explain(rule, case, law, jurisdiction=jurisdiction, as_of=day)
     Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE).print(tree)
 
 
@@ -125,9 +125,10 @@ def diff_releases(
     from rulebook.errors import LawError
 
     laws = read_release(before), read_release(after)
-    cases = read_cases(on, laws)
+    noon = _noon(as_of)
+    cases = read_cases(on, laws, _latest(as_of))
     try:
-        found = difference(*laws, cases, jurisdiction=jurisdiction, as_of=_noon(as_of), told=tell)
+        found = difference(*laws, cases, jurisdiction=jurisdiction, as_of=noon, told=tell)
     except LawError as error:
         raise ConfigurationError(str(error)) from None
     if as_json:
@@ -138,10 +139,22 @@ def diff_releases(
 
 
 def _noon(day: datetime | None) -> datetime:
-    """Noon of a day, which is that day in every jurisdiction; of today if none is given."""
+    """Noon of a day, which is that day in every jurisdiction; of today if none is given. Raises ConfigurationError."""
+    from kernel.clock import system_clock
+    from kernel.errors import ConfigurationError
+    from rulebook.schema import FIRST_DAY, LAST_DAY
+
+    found = day or system_clock()
+    if not FIRST_DAY <= found.date() <= LAST_DAY:
+        raise ConfigurationError(f"no law is held for that day; write --as-of from {FIRST_DAY} to {LAST_DAY}")
+    return found.replace(hour=18, minute=0, second=0, microsecond=0, tzinfo=UTC)
+
+
+def _latest(as_of: datetime | None) -> datetime:
+    """What somebody tells has happened by now, or by the end of the day asked about if that is later."""
     from kernel.clock import system_clock
 
-    return (day or system_clock()).replace(hour=18, minute=0, second=0, microsecond=0, tzinfo=UTC)
+    return max(system_clock(), _noon(as_of) + timedelta(hours=12))
 
 
 @app.command(

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from kernel.clock import system_clock
 from kernel.errors import ConfigurationError
 from launcher.law_cases import read_case
 from rulebook.errors import LawError
@@ -21,7 +22,8 @@ def replay_file(path: Path, facts: Path, *, subject: int, jurisdiction: str, roo
     try:
         law = load_release(as_stored(document)["law_version"], root)
         law.applies_in(jurisdiction)
-        case = read_case(facts, subject, law)
+        # What was accepted then is evaluated as it was then, whatever would be refused today.
+        case = read_case(facts, subject, None, system_clock())
         return replay(document, case.facts, law, jurisdiction=jurisdiction, encounter_at=case.encounter_at)
     except LawError as error:
         raise ConfigurationError(f"{path}: {error}") from None

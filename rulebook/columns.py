@@ -69,7 +69,7 @@ def encode(persons: Sequence[FactMap], catalogue: Mapping[str, FactSpec]) -> Col
 
 
 def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "Law", as_of: date) -> Columns:
-    """Adds what follows from the facts, in the order of the derivations; a fact that is already there stays."""
+    """Adds what follows from the facts, in the order of the derivations, as `rulebook.values.concluded` does."""
     facts = dict(columns.facts)
     for derivation in derivations:
         step = Columns(columns.rows, facts)
@@ -77,7 +77,7 @@ def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "La
         for fact, value in derivation.then:
             spec = law.facts[fact]
             column = facts[fact] if fact in facts else nothing_known(spec, columns.rows)
-            facts[fact] = _filled(column, holds, value, spec)
+            facts[fact] = _concluded(column, holds, value, spec, record_stays=derivation.presumption)
     return Columns(columns.rows, facts)
 
 
@@ -201,8 +201,8 @@ def _leaf(leaf: Leaf, columns: Columns, catalogue: Mapping[str, FactSpec], as_of
     members: tuple[Any, ...] = _members(leaf.spec)
     yes = sum(1 << position for position, member in enumerate(members) if leaf.of(member) == Truth.TRUE)
     no = ((1 << len(members)) - 1) & ~yes
-    possibly = (column & np.uint64(yes)) != 0
-    return _code(possibly, possibly & ((column & np.uint64(no)) == 0))
+    is_one, is_other = (column & np.uint64(yes)) != 0, (column & np.uint64(no)) != 0
+    return _code(is_one | ~is_other, is_one & ~is_other)
 
 
 def _compare(bounds: Bounds, operator: str, threshold: Any) -> Codes:
@@ -324,12 +324,16 @@ def _column(persons: Sequence[FactMap], fact: str, spec: FactSpec) -> Column:
 
 
 def mask_of(spec: FactSpec) -> Callable[[Value | None], int]:
-    """For a value of an enumeration, what a column holds: a bit for each member that it may be."""
+    """For a value of an enumeration, what a column holds: a bit for each member that it may be; none of them where what
+    was said contradicts itself, so that nothing fills it."""
     bits: dict[Any, int] = {member: 1 << position for position, member in enumerate(_members(spec))}
     bits[None] = (1 << len(bits)) - 1
 
     def mask(value: Value | None) -> int:
-        return sum(bits[one] for one in value.values) if isinstance(value, Among) else bits[value]
+        if not isinstance(value, Among):
+            return bits[value]
+        found = sum(bits[one] for one in value.values)
+        return 0 if found == bits[None] else found
 
     return mask
 
@@ -352,13 +356,14 @@ def nothing_known(spec: FactSpec, rows: int) -> Column:
     return np.full(rows, _OPEN_LOW, np.int64), np.full(rows, _OPEN_HIGH, np.int64)
 
 
-def _filled(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSpec) -> Column:
+def _concluded(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSpec, *, record_stays: bool) -> Column:
     if isinstance(column, tuple):
         fill = holds & (column[0] == _OPEN_LOW) & (column[1] == _OPEN_HIGH)
         low, high = pair(value, spec)
         return np.where(fill, low, column[0]), np.where(fill, high, column[1])
     mask = mask_of(spec)
-    return np.where(holds & (column == mask(None)), np.uint64(mask(value)), column)
+    bits = np.uint64(mask(value))
+    return np.where(holds & (column == mask(None)) if record_stays else holds, column & bits, column)
 
 
 def _asked(program: CompiledProgram, as_of: date, *, disputes: bool) -> Iterator[Tree]:

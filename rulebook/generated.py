@@ -4,7 +4,7 @@ It answers what the walker answers (`rulebook.trees`); a property test holds bot
 """
 
 import linecache
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
 from rulebook.kleene import NEGATED, Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
+from rulebook.schema import FactSpec
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, NotTree, Tree
-from rulebook.values import FactMap, Interval, Value
+from rulebook.values import FactMap, Interval, Value, anything, concluded
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
@@ -23,7 +24,7 @@ Evaluate = Callable[[FactMap, date], dict[int, Truth]]
 """All truths for what is known on a day, by the index of the tree."""
 
 Derive = Callable[[dict[str, Value], date], None]
-"""Adds to known facts what follows from them."""
+"""Adds to known facts what follows from them; what contradicts it is not known: see `concluded`."""
 
 _MEMBERS = (Truth.FALSE, Truth.UNKNOWN, None, Truth.TRUE)
 _SYMBOLS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "==", "ne": "!=", "in": "in", "not_in": "not in"}
@@ -43,20 +44,18 @@ def generate(trees: Iterable[Tree]) -> Evaluate:
     return evaluate
 
 
-def generate_derivations(derivations: Iterable[CompiledDerivation]) -> Derive:
-    """Applies derivations in their order; a fact that is already there stays."""
+def generate_derivations(derivations: Iterable[CompiledDerivation], catalogue: Mapping[str, FactSpec]) -> Derive:
+    """Applies derivations in their order."""
     writer = _Writer()
     writer.line(1, "g = facts.get")
     for derivation in derivations:
-        absent = " or ".join(f"{fact!r} not in facts" for fact, _ in derivation.then)
-        writer.line(1, f"if {absent}:")
-        writer.depth = 2
         parts = {part.index: part for part in derivation.when.parts()}
         writer.parts([parts[index] for index in sorted(parts)])
         writer.line(1, f"if x{derivation.when.index} is T:")
         for fact, value in derivation.then:
-            writer.line(2, f"facts.setdefault({fact!r}, {writer.bind(value)})")
-        writer.depth = 1
+            everything = None if derivation.presumption else anything(catalogue[fact])
+            told = f"{writer.bind(concluded)}(g({fact!r}), {writer.bind(value)}, {writer.bind(everything)})"
+            writer.line(2, f"facts[{fact!r}] = {told}")
     derive: Derive = writer.function("facts, as_of")
     return derive
 
@@ -134,7 +133,7 @@ class _Writer:
             if kind == "enum":
                 code = f"{self.bind(_Codes(leaf))}[v]"
             elif kind == "bool":
-                code = f"T if v is {leaf.threshold} else F"
+                code = f"T if v is {leaf.threshold} else F if v is {not leaf.threshold} else U"
             else:
                 code = f"T if v {_SYMBOLS[leaf.operator]} {self.bind(leaf.threshold)} else F"
             self.line(2, f"x{leaf.index} = {code}")
@@ -205,7 +204,7 @@ def engine(law: "Law") -> Engine:
         while len(_ENGINES) >= _KEPT:
             _ENGINES.pop(next(iter(_ENGINES)))
         certain = (derivation for derivation in law.derivations if not derivation.presumption)
-        found = Engine(law, generate_derivations(law.derivations), generate_derivations(certain))
+        found = Engine(law, generate_derivations(law.derivations, law.facts), generate_derivations(certain, law.facts))
         _ENGINES[law.digest] = found
     return found
 

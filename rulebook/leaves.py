@@ -1,10 +1,10 @@
 """The comparisons at the ends of conditions: of one fact's possibilities with a threshold, a day, or a table."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
-from rulebook.dates import age_on, birthday, plus_months
+from rulebook.dates import age_on, birthday, plus_days, plus_months
 from rulebook.kleene import Truth
 from rulebook.schema import FactSpec
 from rulebook.tables import HOUSEHOLDS, Lookup, size_bounds
@@ -72,7 +72,7 @@ class WithinLeaf(Leaf):
     def last_day(self, day: date) -> date:
         if self.operator == "within_months":
             return plus_months(day, self.threshold)
-        return day + timedelta(days=self.threshold)
+        return plus_days(day, self.threshold)
 
     def code(self, facts: FactMap, as_of: date) -> Truth:
         first, last = days_of(facts.get(self.fact))
@@ -83,7 +83,7 @@ class WithinLeaf(Leaf):
     def changes(self, facts: FactMap, as_of: date) -> Iterator[date]:
         for day in days_of(facts.get(self.fact)):
             if day is not None:
-                yield self.last_day(day) + timedelta(days=1)
+                yield plus_days(self.last_day(day), 1)
 
 
 class AgeLeaf(Leaf):

@@ -1,6 +1,6 @@
 """Turns what was reported about a person into facts by catalogue id, without filling any gap."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
@@ -13,13 +13,18 @@ from rulebook.errors import LawError
 from rulebook.generated import engine
 from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec
-from rulebook.values import FactMap, Interval, Value
+from rulebook.screening import screened_status
+from rulebook.values import Among, FactMap, Interval, Value
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
 
 NOT_ANSWERED = ("unknown", "refused")
 """Reserved answers: asked and not known, asked and not given. Both leave the fact unknown."""
+STATUS = "victim_status"
+"""How firmly somebody is regarded as a victim: a screening may raise it, and lowers nothing."""
+RESIDENCE = "state_of_residence"
+"""Told by the county where they live; where that is not known, by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,32 @@ def reported_facts(facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of
         group_facts = getattr(facts, reported.group)
         if group_facts is not None:
             _add(known, reported.fact, reported.spec, reported.read(group_facts))
+    if facts.circumstances is not None:
+        results = ((one.protocol_id, one.protocol_version, one.outcome) for one in facts.circumstances.screening)
+        least = screened_status(results, law.screening)
+        if least != "unchanged":
+            known[STATUS] = raised(known.get(STATUS), least, law.facts[STATUS])
     add_age(known, facts.age or Age(), facts.circumstances, encounter_on, as_of)
     residence = facts.circumstances.residence_county_fips if facts.circumstances else None
     if residence is not None:
-        state = law.state_of(residence)
-        # The catalog names the states that some program asks for.
-        known["state_of_residence"] = state if state in law.facts["state_of_residence"].values else "other"
+        known[RESIDENCE] = residence_of(residence, law)
     return known
+
+
+def raised(value: Value | None, least: str, spec: FactSpec) -> Value:
+    """A value of an ordered enumeration, or what is known of it, where nothing below `least` is possible any more."""
+    if value is None:
+        members: Iterable[Any] = spec.values
+    else:
+        members = value.values if isinstance(value, Among) else (value,)
+    possible = frozenset(max(member, least, key=spec.values.index) for member in members)
+    return Among(possible) if len(possible) > 1 else next(iter(possible))
+
+
+def residence_of(county_fips: str, law: "Law") -> str:
+    """The state, as the catalogue names it: those that some program asks for, and all others as one."""
+    state = law.state_of(county_fips)
+    return state if state in law.facts[RESIDENCE].values else "other"
 
 
 def not_answered(facts: SubjectFacts) -> dict[str, str]:
@@ -93,32 +117,16 @@ def not_answered(facts: SubjectFacts) -> dict[str, str]:
     return {fact: answer for fact, answer in sorted(found.items()) if answer in NOT_ANSWERED}
 
 
-def fact_problems(facts: SubjectFacts, law: "Law") -> list[tuple[str, str]]:
-    """Entries of the open fact maps that the catalogue does not allow: the field, and what to write instead.
+def is_open(fact: str, spec: FactSpec) -> bool:
+    """Whether the open facts of a report may hold it: what is worked out from other facts is not told.
 
-    Never repeats a reported value.
+    But for the state of residence, which may be known where the county is not.
     """
-    problems = []
-    for group, reported in (("circumstances", facts.circumstances), ("status", facts.status)):
-        for fact, raw in reported.facts.items() if reported is not None else ():
-            spec = law.facts.get(fact)
-            field = f"{group}.facts.{fact}"
-            if spec is None:
-                problems.append((field, "is not in the fact catalogue; see law/facts.yaml"))
-            elif spec.computed:
-                problems.append((field, "is worked out from other facts; leave it out"))
-            elif _group_of(spec) != group:
-                problems.append((field, f"belongs into {_group_of(spec)}.facts"))
-            elif raw not in NOT_ANSWERED:
-                try:
-                    read_reported(spec, raw)
-                except ValueError:
-                    wanted = ", ".join(spec.values) if spec.values else f"a value of type {spec.type}"
-                    problems.append((field, f"write {wanted}, unknown, or refused"))
-    return problems
+    return not spec.computed or fact == RESIDENCE
 
 
-def _group_of(spec: FactSpec) -> str:
+def group_of(spec: FactSpec) -> str:
+    """The group of a report whose open facts hold it."""
     return "status" if spec.group == "status" else "circumstances"
 
 
@@ -130,7 +138,7 @@ def _add(known: dict[str, Value], fact: str, spec: FactSpec, raw: Any) -> None:
         if value is not None:
             known[fact] = value
     except ValueError:
-        # Reports are checked on the way in (`fact_problems`); a value that a later catalogue no longer allows
+        # Reports are checked on the way in (`rulebook.problems`); a value that a later catalogue no longer allows
         # is not known, which is never a no.
         known.pop(fact, None)
 
@@ -140,7 +148,7 @@ def _add_open(
 ) -> None:
     for fact, raw in reported.facts.items():
         spec = catalogue.get(fact)
-        if spec is not None and not spec.computed and _group_of(spec) == group:
+        if spec is not None and is_open(fact, spec) and group_of(spec) == group:
             _add(known, fact, spec, raw)
 
 

@@ -5,7 +5,7 @@ row. A property test holds rows equal to `rulebook.person.known_facts`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from struct import Struct
 from types import SimpleNamespace
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from contracts.facts import Age, Circumstances, Custody
 from rulebook.columns import Bounds, Column, Columns, Numbers, ages, mask_of, nothing_known, pair
 from rulebook.disclosure import parse_path
-from rulebook.person import NOT_ANSWERED, add_age
+from rulebook.person import NOT_ANSWERED, RESIDENCE, STATUS, add_age, is_open, residence_of
 from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec
+from rulebook.screening import screened_status
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 GROUPS = ("age", "circumstances", "status")
 """Groups that rules read: the others need not be opened."""
 
-_VERSION = 1
+_VERSION = 2
 """Of the code that makes rows: raised when it makes others."""
 _ID_BYTES = 8
+_NO_COUNTY = -1
 _KEPT = 100_000
 """Values whose place in a column is kept; they are few, but for amounts and days."""
 _FROM_AGE = ("age_verified", "stated_age_years", "age_at_alleged_conduct")
@@ -39,17 +41,19 @@ _NONE: Mapping[str, Any] = {}
 
 
 class RowFormat:
-    """Rows under the fact catalogue of one release. Another catalogue has another `id`, and reads none of them."""
+    """Rows under the fact catalogue and the screening protocols of one release. Others have another `id`, and read none
+    of them."""
 
     def __init__(self, law: "Law") -> None:
         self._law = law
-        asked = {fact: spec for fact, spec in law.facts.items() if not spec.computed}
+        asked = {fact: spec for fact, spec in law.facts.items() if is_open(fact, spec)}
         fields = [(fact, _stored(spec)) for fact, spec in asked.items()]
         fields += [(fact, _stored(law.facts[fact])) for fact in _FROM_AGE]
         # What the age of one day is worked out from, as ordinals of days and completed years; and where they live.
         fields += [("born", "<i4"), ("years", "<i2"), ("encounter_on", "<i4"), ("county", "<i4")]
-        meaning = [(fact, spec.type, spec.values, spec.group, spec.from_) for fact, spec in asked.items()]
-        self.id = hashlib.sha256(repr((_VERSION, fields, meaning)).encode()).digest()[:_ID_BYTES]
+        meaning = [(fact, spec.type, spec.values, spec.group, spec.from_, spec.bounds) for fact, spec in asked.items()]
+        screening = sorted((name, sorted(held.outcome_map.items())) for name, held in law.screening.items())
+        self.id = hashlib.sha256(repr((_VERSION, fields, meaning, screening)).encode()).digest()[:_ID_BYTES]
         self._dtype = np.dtype([("format", f"V{_ID_BYTES}"), *fields])
         self._specs = {fact: law.facts[fact] for fact in (*asked, *_FROM_AGE)}
         self._facts = {fact: _Field(spec, *self._place(fact)) for fact, spec in self._specs.items()}
@@ -76,10 +80,12 @@ class RowFormat:
                 if field is not None:
                     field.put_raw(row, raw)
         _put_fields(row, groups, self._fields)
+        self._put_screening(row, groups.get("circumstances", _NONE).get("screening", ()))
         self._put_age(row, groups, encounter_on)
         residence = groups.get("circumstances", _NONE).get("residence_county_fips")
         if residence is not None:
-            self._county.pack_into(row, self._county_at, int(residence))
+            # Digits of another script are five characters of a code, and no county.
+            self._county.pack_into(row, self._county_at, int(residence) if residence.isascii() else 0)
         return bytes(row)
 
     def reads(self, row: bytes) -> bool:
@@ -94,9 +100,15 @@ class RowFormat:
             column = table[fact]
             found[fact] = column.astype(np.uint64) if _is_mask(spec) else (column[:, 0].copy(), column[:, 1].copy())
         found["age_years"] = self._ages(table, as_of)
-        found["state_of_residence"] = self._residence(table)
+        found[RESIDENCE] = self._residence(table)
         found["review_expired"] = np.full(len(rows), mask_of(self._law.facts["review_expired"])(False), np.uint64)
         return Columns(len(rows), found)
+
+    def _put_screening(self, row: bytearray, results: Iterable[Mapping[str, str]]) -> None:
+        cited = ((one["protocol_id"], one["protocol_version"], one["outcome"]) for one in results)
+        least = screened_status(cited, self._law.screening)
+        if least != "unchanged":
+            self._facts[STATUS].raise_to(row, least)
 
     def _put_age(self, row: bytearray, groups: Mapping[str, Any], encounter_on: date) -> None:
         reported = groups.get("age", _NONE)
@@ -139,14 +151,14 @@ class RowFormat:
         return cast(Numbers, low), cast(Numbers, high)
 
     def _residence(self, table: NDArray[np.void]) -> Column:
-        spec = self._law.facts["state_of_residence"]
+        """By the county; where it is not known, as it was told."""
+        mask = mask_of(self._law.facts[RESIDENCE])
         counties, where = np.unique(table["county"], return_inverse=True)
-        mask = mask_of(spec)
         for county in map(int, counties):
-            if county not in self._states:
-                state = self._law.state_of(f"{county:05}")
-                self._states[county] = mask(None if county == 0 else state if state in spec.values else "other")
-        return np.array([self._states[int(county)] for county in counties], np.uint64)[where]
+            if county != _NO_COUNTY and county not in self._states:
+                self._states[county] = mask(residence_of(f"{county:05}", self._law))
+        by_county = np.array([self._states.get(int(county), 0) for county in counties], np.uint64)[where]
+        return np.where(by_county == 0, table[RESIDENCE].astype(np.uint64), by_county)
 
     def _place(self, field: str) -> tuple[int, str]:
         """Where it is in a row, and in which format of `struct`."""
@@ -160,6 +172,7 @@ class RowFormat:
         for field in self._facts.values():
             field.put(row, None)
         self._age.pack_into(row, self._age_at, 0, -1, 0)
+        self._county.pack_into(row, self._county_at, _NO_COUNTY)
         return bytes(row)
 
     def _field_tree(self) -> dict[str, Any]:
@@ -226,6 +239,13 @@ class _Field:
 
     def put(self, row: bytearray, value: Any) -> None:
         self._struct.pack_into(row, self._at, *self._code(value))
+
+    def raise_to(self, row: bytearray, least: str) -> None:
+        """As `rulebook.person.raised`: the bits of an ordered enumeration's members, from the least up."""
+        (members,) = self._struct.unpack_from(row, self._at)
+        at = 1 << self._spec.values.index(least)
+        above = members & ~(at - 1)
+        self._struct.pack_into(row, self._at, above if above == members else above | at)
 
     def _read(self, raw: Any) -> bytes | None:
         if raw in NOT_ANSWERED:

@@ -4,19 +4,22 @@ Instruments are copyrighted: identifiers, domains and scoring are held, never th
 how firmly somebody is regarded as a victim; it never lowers it and never cancels a duty (RSMo 566.223.3, permissive).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from contracts.facts import ScreeningResult, SubjectFacts
+from contracts.facts import ScreeningResult
 from rulebook.conditions import Node
 from rulebook.schema import Cited, Id, Line, Period
 
 Administrator = Literal["trained_officer", "advocate", "clinician", "child_welfare_worker"]
+Outcome = Literal["negative", "possible", "clear", "stopped"]
 Implied = Literal["unchanged", "suspected", "presumed"]
+_STATUSES: tuple[Implied, ...] = get_args(Implied)
+"""From least to most."""
 
 
 class Population(Node):
@@ -72,7 +75,7 @@ class Protocol(Node):
     """A course of law/training/."""
     indicators: tuple[Indicator, ...] = Field(strict=False)
     scoring: Scoring
-    outcome_map: dict[Literal["negative", "possible", "clear", "stopped"], Implied]
+    outcome_map: dict[Outcome, Implied]
     """The least victim status that an outcome stands for; nothing makes anybody confirmed."""
     licence: Line
     effective: Period
@@ -91,6 +94,12 @@ class Protocol(Node):
             raise ValueError("what is not verified says so in a note: what was seen, and what is to be checked")
         return self
 
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """That a result may have: those of its bands, where it has any, and that it was stopped."""
+        bands = {band.outcome for band in self.scoring.bands}
+        return tuple(one for one in self.outcome_map if not bands or one in bands or one == "stopped")
+
 
 class ScreeningFile(Node):
     protocols: tuple[Protocol, ...] = Field(strict=False)
@@ -100,20 +109,31 @@ Protocols = Mapping[tuple[str, str], Protocol]
 """By id and version."""
 
 
-def implied_status(result: ScreeningResult, protocols: Protocols) -> Implied | None:
-    """The least victim status that a result stands for; None for a protocol that the law does not hold."""
+def screening_problems(result: ScreeningResult, protocols: Protocols, on: date) -> list[tuple[str, str]]:
+    """What a result cites that is not held, was not in force on its day (or `on`, the encounter's), or has no such
+    outcome: the member, and what to write instead."""
     protocol = protocols.get((result.protocol_id, result.protocol_version))
-    return None if protocol is None else protocol.outcome_map[result.outcome]
-
-
-def screening_problems(facts: SubjectFacts, protocols: Protocols, on: date) -> list[tuple[str, str]]:
-    """Screenings that cite a protocol which is not held, or was not in force: the field, and what to write instead."""
+    if protocol is None:
+        versions = sorted(version for name, version in protocols if name == result.protocol_id)
+        if versions:
+            return [("protocol_version", f"write {' or '.join(versions)}")]
+        return [("protocol_id", f"write one of {', '.join(sorted({name for name, _ in protocols}))}")]
     problems = []
-    for number, result in enumerate(facts.circumstances.screening if facts.circumstances else ()):
-        field = f"circumstances.screening.{number}"
-        protocol = protocols.get((result.protocol_id, result.protocol_version))
-        if protocol is None:
-            problems.append((f"{field}.protocol_id", "is not a protocol and version of law/screening/"))
-        elif not protocol.effective.holds(result.administered_at.date() if result.administered_at else on):
-            problems.append((f"{field}.protocol_version", "was not in force on that day; name the version that was"))
+    if not protocol.effective.holds(result.administered_at.date() if result.administered_at else on):
+        problems.append(("protocol_version", "was not in force on that day; name the version that was"))
+    if result.outcome not in protocol.outcomes:
+        problems.append(("outcome", f"write one of {', '.join(protocol.outcomes)}"))
     return problems
+
+
+def screened_status(results: Iterable[tuple[str, str, str]], protocols: Protocols) -> Implied:
+    """The least victim status that results stand for together: each a protocol, its version and the outcome.
+
+    A result of a protocol that the law does not hold stands for nothing.
+    """
+    implied: Iterator[Implied] = (
+        protocol.outcome_map.get(outcome, "unchanged")  # type: ignore[call-overload]
+        for name, version, outcome in results
+        if (protocol := protocols.get((name, version))) is not None
+    )
+    return max(implied, key=_STATUSES.index, default="unchanged")

@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rulebook.kleene import Truth, truth
+
+if TYPE_CHECKING:
+    from rulebook.schema import FactSpec
 
 Exact = bool | int | Decimal | date | str
 
@@ -21,14 +24,41 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Among:
-    """One of these members of an enumeration."""
+    """One of these members of an enumeration. All of them: what was said of the fact contradicts itself."""
 
-    values: frozenset[str]
+    values: frozenset[Any]
 
 
 Value = Exact | Interval | Among
 FactMap = Mapping[str, Value]
 """Known facts by their id in the fact catalogue. What is absent is not known: never false, never a default."""
+
+
+def anything(spec: "FactSpec") -> Among | None:
+    """All members of an enumeration, or true and false; None for a number or day."""
+    members = (False, True) if spec.type == "bool" else spec.values
+    return Among(frozenset(members)) if members else None
+
+
+def concluded(known: Value | None, value: Value, everything: Among | None) -> Value:
+    """What is known of a fact once a rule has concluded `value`: what both leave possible.
+
+    Where the two exclude each other, one of them is wrong, and nobody knows which: then everything is possible,
+    whatever is concluded later. Without `everything`, as for a presumption, what was recorded stays.
+    """
+    if known is None:
+        return value
+    if everything is None or known == everything:
+        return known
+    left = _members(known) & _members(value)
+    if not left:
+        return everything
+    return Among(left) if len(left) > 1 else next(iter(left))
+
+
+def _members(value: Value) -> frozenset[Any]:
+    return value.values if isinstance(value, Among) else frozenset((value,))
+
 
 Test = Callable[[Any], bool]
 

@@ -39,7 +39,7 @@ def said(fact: str, value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
     if "one_of" in value:
-        return " or ".join(value["one_of"])
+        return " or ".join(map(str, value["one_of"]))
     if value.keys() == {"from", "to"}:
         low, high = (None if value[end] is None else said(fact, value[end]) for end in ("from", "to"))
         if low is None or high is None:

@@ -21,6 +21,8 @@ from rulebook.schema.duties import (
     Followup,
 )
 from rulebook.schema.facts import (
+    FIRST_DAY,
+    LAST_DAY,
     BlocksFile,
     Derivation,
     FactGroup,
@@ -55,6 +57,8 @@ from rulebook.schema.release import (
 )
 
 __all__ = [
+    "FIRST_DAY",
+    "LAST_DAY",
     "BlocksFile",
     "Cited",
     "Clock",

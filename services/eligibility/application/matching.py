@@ -174,9 +174,9 @@ class Matching:
         return unseal(key, facts.event_id, facts.sealed.groups, self.keys.granted)
 
     def row(self, opened: Mapping[FieldGroup, Any], facts: Facts, jurisdiction: str, key: DataKey) -> Sealed | None:
-        """The facts for re-runs, if the grants allow one."""
-        made = self.rows.made(opened, self._law.local_date(jurisdiction, facts.encounter_at))
-        return self.rows.sealed(made, key, facts.event_id, self.keys.granted)
+        """The facts for re-runs, if the grants and the facts allow one."""
+        made = self.rows.made(opened, self._law.local_date(jurisdiction, facts.encounter_at), facts.event_id)
+        return None if made is None else self.rows.sealed(made, key, facts.event_id, self.keys.granted)
 
     def _evaluate(self, opened: dict[FieldGroup, Any], facts: Facts, jurisdiction: str, as_of: datetime) -> Recorded:
         return record(

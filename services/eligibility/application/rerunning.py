@@ -212,16 +212,19 @@ class Rerunning:
             key = keys.get(facts.sealed.key_id) if facts else None
             if facts is None or key is None:
                 continue
-            row = b""
+            row = None
             try:
                 opened = self._matching.opened(facts, key)
-                row = self._rows.made(opened, self._law.local_date(person.jurisdiction, facts.encounter_at))
+            except SealBroken as error:
+                log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
+            else:
+                encounter_on = self._law.local_date(person.jurisdiction, facts.encounter_at)
+                row = self._rows.made(opened, encounter_on, person.facts_id)
+            if row is not None:
                 sealed = self._rows.sealed(row, key, person.facts_id, self._matching.keys.granted)
                 if sealed is not None:
                     batch.made[person.subject_id] = person.facts_id, sealed
-            except (SealBroken, ValueError, TypeError) as error:
-                log.warning("a person has to be evaluated alone", subject_id=person.subject_id, error=error)
-            batch.persons.append(_Opened(person, key.secret, row))
+            batch.persons.append(_Opened(person, key.secret, row or b""))
 
     async def _to_evaluate(self, tx: Transaction, batch: "_Batch", now: datetime) -> set[UUID]:
         """Who has to be evaluated alone: whose answers differ, and whose facts do not open."""

@@ -4,16 +4,21 @@ from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from struct import error as OutOfRange
 from typing import Any, cast
 from uuid import UUID
 
 from contracts.facts import FieldGroup
 from kernel.sealing import DataKey, Sealed, seal, unseal
+from kernel.telemetry import logger
 from rulebook.columns import Columns
 from rulebook.loader import Law
 from rulebook.rows import GROUPS, RowFormat
 
 _READ = frozenset(map(FieldGroup, GROUPS))
+_UNFIT = (ValueError, TypeError, ArithmeticError, OutOfRange)
+
+log = logger(__name__)
 
 
 class FactRows:
@@ -22,9 +27,13 @@ class FactRows:
     def __init__(self, law: Law) -> None:
         self._format = RowFormat(law)
 
-    def made(self, opened: Mapping[FieldGroup, Any], encounter_on: date) -> bytes:
-        """Raises ValueError or TypeError for what is no report."""
-        return self._format.row(cast(Mapping[str, Any], opened), encounter_on)  # a field group is its own name
+    def made(self, opened: Mapping[FieldGroup, Any], encounter_on: date, facts_id: UUID) -> bytes | None:
+        """None for facts that no row can hold: that person is evaluated alone, and stops nobody else."""
+        try:
+            return self._format.row(cast(Mapping[str, Any], opened), encounter_on)  # a field group is its own name
+        except _UNFIT as error:
+            log.warning("a person has to be evaluated alone", event_id=facts_id, error=error)
+            return None
 
     def sealed(self, row: bytes, key: DataKey, facts_id: UUID, granted: Collection[FieldGroup]) -> Sealed | None:
         """Under the event that brought the facts; nothing where we may not open all that is in it."""

@@ -79,7 +79,7 @@ def check_report(report: EncounterReport, agencies: frozenset[str], now: datetim
         *moment_problems("/discovered_at", report.discovered_at, now),
     ]
     for index, subject in enumerate(report.subjects):
-        errors += subject_problems(report.facts_of(subject), f"/subjects/{index}", now, law)
+        errors += subject_problems(report.facts_of(subject), f"/subjects/{index}", report.encounter_at, now, law)
     if errors:
         raise invalid(errors)
 

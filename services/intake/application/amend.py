@@ -98,9 +98,9 @@ def decide(record: EncounterRecord, amendment: Amendment, now: datetime, law: La
         given = _given(subject)
         own, found = _checked(_merged(before, given), pointer)
         if not found:
-            problems = subject_problems(SubjectFacts.from_groups(dict(own)), pointer, now, law)
+            problems = subject_problems(SubjectFacts.from_groups(dict(own)), pointer, record.encounter_at, now, law)
             # What was stored under an earlier catalogue stays; only what is sent now is held against today's.
-            found += [one for one in problems if one.pointer.removeprefix(pointer + "/").partition("/")[0] in given]
+            found += [one for one in problems if _is_given(given, one.pointer.removeprefix(pointer))]
         found += [
             FieldError(f"{pointer}/{group}", "is required")
             for group in (FieldGroup.AGE, FieldGroup.CIRCUMSTANCES)
@@ -122,6 +122,18 @@ def decide(record: EncounterRecord, amendment: Amendment, now: datetime, law: La
 def _given(subject: SubjectAmendment) -> Patch:
     """The groups that the amendment names, also those it takes away."""
     return {name: getattr(subject, name) for name in subject.model_fields_set if name != "subject_number"}
+
+
+def _is_given(patch: Any, pointer: str) -> bool:
+    """Whether the amendment itself says what is at this place of the merged subject."""
+    for step in pointer.split("/")[1:]:
+        if not isinstance(patch, dict):
+            break  # A value that stands there as a whole, such as a list.
+        name = step.replace("~1", "/").replace("~0", "~")
+        if name not in patch:
+            return False
+        patch = patch[name]
+    return True
 
 
 def _merged(before: Mapping[FieldGroup, Any], given: Patch) -> dict[FieldGroup, Any]:

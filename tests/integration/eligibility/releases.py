@@ -21,7 +21,7 @@ FOOD = "programs/food_cash_energy_child_care.yaml"
 
 
 def income(monthly_cents: int) -> dict[str, Any]:
-    known: dict[str, Any] = {"state_of_residence": "MO", "countable_resources_cents": 10_000}
+    known: dict[str, Any] = {"countable_resources_cents": 10_000}
     known |= {"household_size": 1, "household_income_monthly_cents": monthly_cents}
     return {
         "age": {"birth_date": "1996-03-03", "verified_by": "document"},

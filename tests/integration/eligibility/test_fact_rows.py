@@ -1,6 +1,10 @@
 """What a re-run reads of a person's facts in one piece is what was reported, under whichever fact catalogue."""
 
+from collections.abc import Mapping
+from datetime import date
+from decimal import Overflow
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,6 +15,7 @@ from kernel.sealing import Sealed
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law, load_law
 from rulebook.release import archive
+from rulebook.rows import RowFormat
 from services.eligibility.application.rows import FactRows
 from tests.integration.eligibility.builders import Eligibility
 from tests.integration.eligibility.releases import GAINS, STAYS, applied_before, apply, changes, ids, people
@@ -36,6 +41,9 @@ def longer(wider: Law, folder: Path) -> Law:
         (folder / file).write_text(text.replace(old, new, 1), "utf-8")
     archive(folder)
     return load_law(folder)
+
+
+ODD = GAINS | {"age": GAINS["age"] | {"birth_date": "1996-03-04"}}
 
 
 async def readable(eligibility: Eligibility, law: Law) -> list[bool]:
@@ -95,6 +103,26 @@ async def test_a_row_that_does_not_open_or_is_not_there_is_made_from_what_was_re
     assert (done.changed, done.failed) == (2, 0)
     assert ids(await changes(eligibility)) == ids(gaining)
     assert await readable(eligibility, wider) == [True] * 4
+
+
+async def test_facts_of_which_no_row_can_be_made_stop_nobody_elses(
+    eligibility: Eligibility, wider: Law, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = RowFormat.row
+
+    def unless_odd(form: RowFormat, groups: Mapping[str, Any], encounter_on: date) -> bytes:
+        if groups["age"]["birth_date"] == ODD["age"]["birth_date"]:
+            raise Overflow
+        return made(form, groups, encounter_on)
+
+    monkeypatch.setattr(RowFormat, "row", unless_odd)
+    await applied_before(eligibility)
+    gaining = [await eligibility.report(facts) for facts in (ODD, GAINS)]
+    await eligibility.handle(*gaining)
+    assert sorted(await readable(eligibility, wider)) == [False, True]
+    done = await apply(eligibility, wider)
+    assert (done.changed, done.failed) == (2, 0)
+    assert ids(await changes(eligibility)) == ids(gaining)
 
 
 async def test_without_the_grant_for_one_of_its_parts_there_is_no_row(eligibility: Eligibility, wider: Law) -> None:

@@ -15,6 +15,7 @@ from tests.support.messaging import NOON
 
 PATH = "/v1/screen"
 CANARY = "Zq-canary-7731"
+POSSIBLE = {"protocol_id": "qyit", "protocol_version": "1", "outcome": "possible"}
 
 
 def asking(subject: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
@@ -133,6 +134,16 @@ async def test_nothing_is_stored_and_nothing_published(
         (
             asking({"circumstances": {"appears_victim": True, "facts": {"runaway": CANARY}}}),
             "/subject/circumstances/facts/runaway",
+        ),
+        (
+            asking({"circumstances": {"appears_victim": True, "facts": {"countable_resources_usd": "1e999999999"}}}),
+            "/subject/circumstances/facts/countable_resources_usd",
+        ),
+        (asking({"status": {"facts": {"hhs_letter_date": "9999-12-31"}}}), "/subject/status/facts/hhs_letter_date"),
+        (asking({"status": {"facts": {"hhs_letter_date": "2031-01-01"}}}), "/subject/status/facts/hhs_letter_date"),
+        (
+            asking({"circumstances": {"appears_victim": True, "screening": [POSSIBLE | {"protocol_id": CANARY}]}}),
+            "/subject/circumstances/screening/0/protocol_id",
         ),
         (asking(jurisdiction="ZZ"), "/jurisdiction"),
         (asking({"age": CANARY}), "/subject/age"),

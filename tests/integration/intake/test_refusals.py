@@ -19,6 +19,11 @@ def with_facts(group: str, facts: dict[str, Any]) -> dict[str, Any]:
     return with_subject(**{group: {**base, "facts": facts}})
 
 
+def with_screening(**members: str) -> dict[str, Any]:
+    result = {"protocol_id": "qyit", "protocol_version": "1", "outcome": "possible"} | members
+    return with_subject(circumstances={"appears_victim": True, "screening": [result]})
+
+
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "malformed agency code": (a_report(agency_ori=CANARY), "/agency_ori"),
     "malformed county": (
@@ -44,7 +49,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
                 "appears_victim": True,
                 "screening": [
                     {
-                        "protocol_id": "p",
+                        "protocol_id": "tvit-short",
                         "protocol_version": "1",
                         "outcome": "clear",
                         "administered_at": "2199-01-01T00:00:00Z",
@@ -67,6 +72,34 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "fact of a number too large": (
         with_facts("circumstances", {"household_size": 10**30}),
         "/subjects/0/circumstances/facts/household_size",
+    ),
+    "fact of a decimal too large": (
+        with_facts("circumstances", {"countable_resources_usd": "1e400"}),
+        "/subjects/0/circumstances/facts/countable_resources_usd",
+    ),
+    "range of a number too large": (
+        with_facts("circumstances", {"household_size": f"1..{10**30}"}),
+        "/subjects/0/circumstances/facts/household_size",
+    ),
+    "fact in the future": (
+        with_facts("status", {"hhs_letter_date": "2199-01-01"}),
+        "/subjects/0/status/facts/hhs_letter_date",
+    ),
+    "fact at the end of the calendar": (
+        with_facts("circumstances", {"crime_or_discovery_date": "9999-12-31"}),
+        "/subjects/0/circumstances/facts/crime_or_discovery_date",
+    ),
+    "unknown screening protocol": (
+        with_screening(protocol_id=CANARY),
+        "/subjects/0/circumstances/screening/0/protocol_id",
+    ),
+    "unknown version of a screening protocol": (
+        with_screening(protocol_version=CANARY),
+        "/subjects/0/circumstances/screening/0/protocol_version",
+    ),
+    "outcome that a screening protocol does not have": (
+        with_screening(outcome="clear"),
+        "/subjects/0/circumstances/screening/0/outcome",
     ),
     "status fact under circumstances": (
         with_facts("circumstances", {"citizenship_verified": True}),

@@ -234,6 +234,34 @@ def test_the_same_amendment_again_changes_nothing(report: Report, patch: dict[st
     assert amend.decide(once, Amendment.model_validate(body), NOW, LAW, blind).subjects == ()
 
 
+SCREENED = {"protocol_id": "withdrawn", "protocol_version": "1", "outcome": "possible"}
+
+
+def test_an_amendment_answers_only_for_what_it_says() -> None:
+    """What was accepted under earlier checks stays, and does not stand in the way of what is learnt now."""
+    odd = {"appears_victim": True, "screening": [SCREENED], "facts": {"household_size": -1, "no.such/fact": 1}}
+    record = stored(a_report(s1={"circumstances": odd}))
+    told = {"needs": {"food": True}, "facts": {"pregnant": False}}
+    after = amended(record, {"subjects": [{"subject_number": 1, "circumstances": told}]}).subjects[0].groups
+    assert after is not None
+    assert after[FieldGroup.CIRCUMSTANCES] == merge_patch(odd, told)
+
+
+@pytest.mark.parametrize(
+    ("said", "pointer"),
+    [
+        ({"screening": [SCREENED]}, "/screening/0/protocol_id"),
+        ({"facts": {"household_size": -1}}, "/facts/household_size"),
+        ({"facts": {"no.such/fact": 1}}, "/facts/no.such~1fact"),
+    ],
+)
+def test_what_an_amendment_says_is_checked_as_in_a_report(said: dict[str, Any], pointer: str) -> None:
+    body = {"subjects": [{"subject_number": 1, "circumstances": said}]}
+    with pytest.raises(Invalid) as refused:
+        amended(stored(a_report(s1={})), body)
+    assert [error.pointer for error in refused.value.errors] == [f"/subjects/0/circumstances{pointer}"]
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_yaml_is_read_like_json(tmp_path: Path) -> None:
             "bad.yaml",
             "encounter_at: 2026-11-20T09:00:00-06:00\nsubject:\n  subject_number: 1\n  age: unknown\n"
             "  circumstances:\n    appears_victim: true\n    facts:\n      pregnant: Zq-canary\n",
-            "bad.yaml, line 8: circumstances.facts.pregnant: write a value of type bool, unknown, or refused",
+            "bad.yaml, line 8: /subject/circumstances/facts/pregnant: write a value of type bool, unknown, or refused",
         ),
         ("bad.txt", "", "bad.txt is of no kind that is read"),
     ],
@@ -132,7 +133,7 @@ SALT = bytes(range(32))
 
 def determination(tmp_path: Path, *, as_api: bool) -> tuple[Path, dict[str, Any]]:
     law = load_law()
-    case = read_case(MINOR, 1, law)
+    case = read_case(MINOR, 1, law, datetime(2026, 11, 22, tzinfo=UTC))
     event = {"event": "5b8f7a7e-0000-4000-8000-000000000001", "at": "2026-11-22T12:00:00Z"}
     found = determine(
         case.facts,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.unit.rulebook.builders import release_copy
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "encounters"
 MINOR = str(EXAMPLES / "11-citizen-minor.json")
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -115,6 +116,46 @@ def test_a_file_that_cannot_be_used_is_named_with_what_to_write(
     assert "Zq-canary" not in told
 
 
+@pytest.mark.parametrize(
+    ("circumstances", "where", "what"),
+    [
+        ({"facts": {"countable_resources_usd": "1e400"}}, "/facts/countable_resources_usd", "write a value of type"),
+        ({"facts": {"crime_or_discovery_date": "2199-01-01"}}, "/facts/crime_or_discovery_date", "in the future"),
+        (
+            {"screening": [{"protocol_id": "Zq-canary", "protocol_version": "1", "outcome": "possible"}]},
+            "/screening/0/protocol_id",
+            "write one of ahtst, cse-it",
+        ),
+    ],
+)
+def test_what_intake_would_refuse_is_refused_by_line(
+    run: Run, tmp_path: Path, circumstances: dict[str, object], where: str, what: str
+) -> None:
+    code, told = run("t_visa", screening(tmp_path, **circumstances))
+    assert code == 2
+    assert f"person.json, line 1: /subject/circumstances{where}: " in told
+    assert what in told
+    assert "2199" not in told
+    assert "Zq-canary" not in told
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2200-12-31", "1900-01-01"])
+@pytest.mark.parametrize("rule", ["t_visa", "snap", "MO.566_223.JJ"])
+def test_any_day_has_an_answer_or_an_error_that_names_the_days_which_have(run: Run, rule: str, day: str) -> None:
+    code, told = run(rule, MINOR, "--as-of", day)
+    within = "1900-01-01" <= day <= "2200-12-31"
+    assert code == (0 if within else 2)
+    assert within or "write --as-of from 1900-01-01 to 2200-12-31" in told
+
+
+def test_an_encounter_at_the_end_of_time_is_refused(run: Run, tmp_path: Path) -> None:
+    path = Path(screening(tmp_path))
+    path.write_text(path.read_text().replace("2026-11-20T09", "9999-12-31T23"))
+    code, told = run("t_visa", str(path))
+    assert code == 2
+    assert "/encounter_at: must not be in the future" in told
+
+
 def test_a_missing_file_or_subject_is_named(run: Run, tmp_path: Path) -> None:
     code, told = run("t_visa", str(tmp_path / "nowhere.json"))
     assert code == 2
@@ -147,7 +188,7 @@ def test_what_is_only_presumed_is_not_called_known(run: Run, tmp_path: Path) -> 
     assert "when: {use: presumed_minor}" in text
     duties.write_text(text.replace("when: {use: presumed_minor}", "when: {fact: is_minor, is: true}"), "utf-8")
     law = load_law(release)
-    shown = explain("US.7105.HHS24", read_case(path, 1, law), law, jurisdiction="MO", as_of=date(2026, 11, 22))
+    shown = explain("US.7105.HHS24", read_case(path, 1, law, NOW), law, jurisdiction="MO", as_of=date(2026, 11, 22))
     console = Console(width=132, record=True, file=StringIO())
     console.print(shown)
     assert "is_minor is yes (presumed: yes)" in console.export_text()

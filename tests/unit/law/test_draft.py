@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from rulebook.loader import Law
+from rulebook.person import known_facts
 from rulebook.programs import determine
+from rulebook.values import anything
 from tests.unit.law import draft
 from tests.unit.law.people import noon, person, presuming
 
@@ -153,6 +155,9 @@ def test_no_condition_is_weaker_than_the_draft_unless_documented(law: Law) -> No
         facts = coherent(given)
         known = draft.derived(DRAFT, facts, day)
         subject = person(of_the_report(facts, day, rules[made_for]), law)
+        ours_known = known_facts(subject, law, encounter_on=day, as_of=day)
+        if any(value == anything(law.facts[fact]) for fact, value in ours_known.items()):
+            continue  # The draft lets one of two facts that exclude each other win; here nobody knows which is right.
         found = determine(subject, law, jurisdiction="MO", encounter_at=noon(day), as_of=noon(day))
         for program in DRAFT["programs"]:
             if not _held(program, known, day) or not _income_told(rules[program["id"]], rules[made_for], day):

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from contracts.facts import ScreeningResult
+from contracts.facts import ScreeningResult, SubjectFacts
 from rulebook.check import check
 from rulebook.disclosure import disclose
 from rulebook.duties import Decision, DutyFacts, decide
 from rulebook.loader import Law
-from rulebook.screening import Protocol, implied_status, screening_problems
+from rulebook.person import known_facts
+from rulebook.screening import Protocol, screened_status, screening_problems
+from rulebook.values import Among, Value
 from tests.unit.law.people import noon, person
 from tests.unit.rulebook.builders import release_copy
 
@@ -48,27 +50,68 @@ def test_no_outcome_lowers_a_status_and_none_confirms(law: Law) -> None:
     assert len(law.screening) == 8
     for (protocol, version), spec in law.screening.items():
         for outcome in ("negative", "possible", "clear", "stopped"):
-            result = ScreeningResult(protocol_id=protocol, protocol_version=version, outcome=outcome)
             wanted = {"negative": "unchanged", "stopped": "unchanged", "possible": "suspected", "clear": "presumed"}
-            assert implied_status(result, law.screening) == wanted[outcome]
+            assert screened_status([(protocol, version, outcome)], law.screening) == wanted[outcome]
         assert spec.verified or spec.note
 
 
-def test_a_screening_cites_a_protocol_that_the_law_holds(law: Law) -> None:
-    subject = person({}, law)
-    assert subject.circumstances is not None
-    results = tuple(
-        ScreeningResult(protocol_id=protocol, protocol_version="1", outcome="possible") for protocol in ("qyit", "quiz")
+def test_of_several_results_the_one_that_says_most_counts(law: Law) -> None:
+    told = [("tvit-short", "1", "clear"), ("tvit-short", "1", "negative"), ("qyit", "1", "possible")]
+    assert screened_status(told, law.screening) == "presumed"
+    assert screened_status([("nobody's", "1", "clear")], law.screening) == "unchanged"
+    assert screened_status([], law.screening) == "unchanged"
+
+
+ALL = frozenset({"suspected", "presumed", "confirmed"})
+
+
+@pytest.mark.parametrize(
+    ("appears", "reported", "outcome", "wanted"),
+    [
+        (True, None, "negative", Among(ALL)),
+        (True, None, "possible", Among(ALL)),
+        (True, None, "clear", Among(ALL - {"suspected"})),
+        (False, None, "negative", "none"),
+        (False, None, "possible", Among(ALL | {"none"})),  # the officer and the screen contradict each other
+        (True, "suspected", "clear", "presumed"),
+        (True, "presumed", "possible", "presumed"),
+        (True, "confirmed", "clear", "confirmed"),
+        (True, "confirmed", "negative", "confirmed"),
+    ],
+)
+def test_a_result_raises_what_is_known_and_never_lowers_it(
+    law: Law, appears: bool, reported: str | None, outcome: str, wanted: Value
+) -> None:
+    circumstances = {
+        "appears_victim": appears,
+        "trafficking": {"victim_status": reported},
+        "screening": [{"protocol_id": "field-indicators", "protocol_version": "1", "outcome": outcome}],
+    }
+    facts = SubjectFacts.model_validate({"circumstances": circumstances})
+    day = date(2026, 11, 22)
+    assert known_facts(facts, law, encounter_on=day, as_of=day)["victim_status"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("cited", "on", "member", "what"),
+    [
+        (("quiz", "1", "possible"), "2026-11-22", "protocol_id", "write one of ahtst, cse-it,"),
+        (("cse-it", "9", "possible"), "2026-11-22", "protocol_version", "write 2"),
+        (("qyit", "1", "possible"), "2018-12-31", "protocol_version", "not in force on that day"),
+        (("qyit", "1", "clear"), "2026-11-22", "outcome", "write one of negative, possible, stopped"),
+        (("qyit", "1", "stopped"), "2026-11-22", None, ""),
+        (("tvit-short", "1", "clear"), "2026-11-22", None, ""),
+    ],
+)
+def test_a_screening_cites_a_protocol_that_the_law_holds(
+    law: Law, cited: tuple[str, str, str], on: str, member: str | None, what: str
+) -> None:
+    result = ScreeningResult.model_validate(
+        dict(zip(("protocol_id", "protocol_version", "outcome"), cited, strict=True))
     )
-    cited = subject.model_copy(
-        update={"circumstances": subject.circumstances.model_copy(update={"screening": results})}
-    )
-    assert [field for field, _ in screening_problems(cited, law.screening, date(2026, 11, 22))] == [
-        "circumstances.screening.1.protocol_id"
-    ]
-    assert next(field for field, _ in screening_problems(cited, law.screening, date(2018, 12, 31))) == (
-        "circumstances.screening.0.protocol_version"
-    )
+    found = dict(screening_problems(result, law.screening, date.fromisoformat(on)))
+    assert list(found) == ([member] if member else [])
+    assert what in found.get(member or "", "")
 
 
 def test_a_score_falls_into_its_band(law: Law) -> None:

@@ -1,17 +1,20 @@
 """Facts are taken as they were reported; nothing is filled in."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from contracts.facts import SubjectFacts
-from rulebook.dates import age_on, birthday
+from rulebook.dates import age_on, birthday, plus_days, plus_months
+from rulebook.generated import engine
 from rulebook.loader import Law
-from rulebook.person import fact_problems, known_facts
-from rulebook.values import Among, FactMap, Interval
+from rulebook.person import known_facts
+from rulebook.problems import subject_problems
+from rulebook.values import Among, FactMap, Interval, anything
 
 DAY = date(2026, 11, 22)
+NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
 
 
 def known(law: Law, subject: dict[str, Any], as_of: date = DAY) -> FactMap:
@@ -48,11 +51,38 @@ def test_an_apparent_victim_is_at_least_suspected(law: Law) -> None:
     assert known(law, facts)["victim_status"] == "confirmed"
 
 
-def test_a_derivation_never_overwrites_what_was_recorded(law: Law) -> None:
-    status = {"citizenship": "us_citizen", "facts": {"continued_presence": True}}
+def test_a_derivation_narrows_what_was_recorded_and_never_overwrites_it(law: Law) -> None:
+    status = {"citizenship": "us_citizen", "facts": {"continued_presence": False, "t_visa_status": "none|filed"}}
     facts = known(law, {"status": status})
-    assert facts["continued_presence"] is True
+    assert facts["continued_presence"] is False
+    assert facts["t_visa_status"] == "none", "what both leave possible"
     assert facts["hhs_certification_letter"] is False
+
+
+@pytest.mark.parametrize(
+    ("group", "said", "fact"),
+    [
+        (
+            "status",
+            {"citizenship": "us_citizen", "facts": {"child_eligibility_letter": True}},
+            "child_eligibility_letter",
+        ),
+        ("circumstances", {"appears_victim": False, "trafficking": {"victim_status": "confirmed"}}, "victim_status"),
+        (
+            "circumstances",
+            {"appears_victim": True, "trafficking": {"severe_form_excluded": True}, "facts": {"severe_form": True}},
+            "severe_form",
+        ),
+    ],
+)
+def test_of_what_contradicts_itself_nobody_knows_which_is_right(
+    law: Law, group: str, said: dict[str, Any], fact: str
+) -> None:
+    facts = known(law, {group: said})
+    assert facts[fact] == anything(law.facts[fact])
+    again = dict(facts)
+    engine(law).derive(again, DAY)
+    assert again == facts, "nothing that is concluded later settles it"
 
 
 @pytest.mark.parametrize("answer", ["unknown", "refused"])
@@ -85,6 +115,14 @@ def test_immigration_facts_count_only_in_their_own_group(law: Law) -> None:
         ("circumstances", "household_size", "3..2", "a value of type int"),
         ("circumstances", "household_size", "two..4", "a value of type int"),
         ("circumstances", "tanf_months_used", True, "a value of type int"),
+        ("circumstances", "household_size", -1, "from 1 to 99"),
+        ("circumstances", "household_size", "..0", "from 1 to 99"),
+        ("circumstances", "household_income_monthly_cents", -100, "from 0 to "),
+        ("circumstances", "state_of_residence", "KS", "write one of MO, other"),
+        ("circumstances", "countable_resources_usd", "1e400", "write a value of type decimal from "),
+        ("circumstances", "crime_or_discovery_date", "2026-11-23", "in the future"),
+        ("circumstances", "crime_or_discovery_date", "2026-01-01..2030-01-01", "in the future"),
+        ("status", "hhs_letter_date", "9999-12-31", "to 2200-12-31"),
     ],
 )
 def test_a_fact_that_the_catalogue_does_not_allow_is_named_without_its_value(
@@ -93,11 +131,62 @@ def test_a_fact_that_the_catalogue_does_not_allow_is_named_without_its_value(
     groups: dict[str, Any] = {"circumstances": {"appears_victim": True}}
     groups.setdefault(group, {})["facts"] = {fact: value}
     facts = SubjectFacts.model_validate(groups)
-    ((field, what),) = fact_problems(facts, law)
-    assert field == f"{group}.facts.{fact}"
+    ((pointer, what),) = subject_problems(facts, law, encounter_at=NOW, now=NOW)
+    assert pointer == f"/{group}/facts/{fact}"
     assert message in what
     assert isinstance(value, bool) or str(value) not in what
     assert known_facts(facts, law, encounter_on=DAY, as_of=DAY)
+
+
+@pytest.mark.parametrize(
+    ("county", "told", "wanted"),
+    [
+        (None, "MO", "MO"),
+        (None, "other", "other"),
+        (None, "unknown", None),
+        (None, None, None),
+        ("29095", "other", "MO"),
+        ("20091", "MO", "other"),
+    ],
+)
+def test_the_state_of_residence_may_be_told_alone_and_the_county_wins(
+    law: Law, county: str | None, told: str | None, wanted: str | None
+) -> None:
+    circumstances: dict[str, Any] = {"appears_victim": True, "residence_county_fips": county}
+    circumstances["facts"] = {} if told is None else {"state_of_residence": told}
+    facts = SubjectFacts.model_validate({"circumstances": circumstances})
+    assert not [*subject_problems(facts, law, encounter_at=NOW, now=NOW)]
+    assert known(law, {"circumstances": circumstances}).get("state_of_residence") == wanted
+
+
+@pytest.mark.parametrize(
+    ("group", "member", "day"),
+    [
+        ("age", "birth_date", "0001-01-01"),
+        ("age", "birth_date", "9999-12-31"),
+        ("custody", "conduct_alleged_on", "1899-12-31"),
+        ("custody", "conduct_alleged_on", "2026-11-23"),
+    ],
+)
+def test_what_happened_is_between_1900_and_today(law: Law, group: str, member: str, day: str) -> None:
+    said = (
+        {"age": {member: day}} if group == "age" else {"circumstances": {"appears_victim": True, group: {member: day}}}
+    )
+    ((pointer, what),) = subject_problems(SubjectFacts.model_validate(said), law, encounter_at=NOW, now=NOW)
+    assert pointer.endswith(f"{group}/{member}")
+    assert what in ("must not be in the future", "must not be before 1900")
+
+
+def test_no_amount_count_or_percentage_that_may_be_reported_is_below_nothing(law: Law) -> None:
+    numbers = {fact: spec for fact, spec in law.facts.items() if spec.type in ("int", "decimal") and not spec.computed}
+    assert numbers
+    assert {fact for fact, spec in numbers.items() if spec.bounds is None or spec.bounds[0] < 0} == set()
+
+
+def test_an_impossible_household_that_was_stored_makes_nobody_eligible(law: Law) -> None:
+    told = {"household_size": -1, "household_income_monthly_cents": -100}
+    facts = known(law, {"circumstances": {"appears_victim": True, "facts": told}})
+    assert not facts.keys() & told.keys()
 
 
 def test_a_year_is_completed_on_the_birthday() -> None:
@@ -106,3 +195,20 @@ def test_a_year_is_completed_on_the_birthday() -> None:
     assert age_on(date(2026, 2, 28), date(2008, 2, 29)) == 17
     assert birthday(date(2008, 2, 29), 18) == date(2026, 3, 1)
     assert birthday(date(2008, 2, 29), 20) == date(2028, 2, 29)
+
+
+@pytest.mark.parametrize(("day", "end", "sign"), [(date.max, date.max, 1), (date.min, date.min, -1)])
+def test_time_ends_with_the_calendar(day: date, end: date, sign: int) -> None:
+    assert plus_days(day, sign) == end
+    assert plus_days(day, sign * 10**9) == end
+    assert plus_months(day, sign) == end
+    assert plus_months(day, sign * 10**9) == end
+    assert birthday(date.max, 1) == date.max
+    assert plus_months(date(2024, 2, 29), 12) == date(2025, 2, 28)
+    assert plus_days(date(2024, 2, 29), -1) == date(2024, 2, 28)
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "9999-01-01..", "..0001-01-01"])
+def test_a_day_beyond_all_records_is_not_known(law: Law, day: str) -> None:
+    status = {"status": {"facts": {"hhs_letter_date": day}}}
+    assert "hhs_letter_date" not in known(law, status)

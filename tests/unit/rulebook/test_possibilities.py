@@ -5,11 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from contracts.facts import SubjectFacts
+from rulebook import columns
 from rulebook.loader import Law
 from rulebook.person import known_facts
 from rulebook.possibilities import read_reported
+from rulebook.schema import FactSpec
 from rulebook.values import Among, Interval
 from tests.unit.rulebook.conditions import FACTS
 
@@ -52,8 +55,76 @@ def test_a_reported_value_leaves_its_possibilities(fact: str, raw: Any, wanted: 
     ],
 )
 def test_what_fits_no_type_is_refused(fact: str, raw: Any) -> None:
-    with pytest.raises(ValueError, match=r"write|isoformat|month"):
+    with pytest.raises(ValueError, match=r"^write ") as refused:
         read_reported(FACTS[fact], raw)
+    assert str(raw) not in str(refused.value)
+
+
+TOO_MUCH: list[tuple[str, Any]] = [
+    ("income", 10**12),
+    ("income", -(10**12)),
+    ("income", "0..1000000000000"),
+    ("income", f"{'9' * 5000}.."),
+    ("percent", "99999999999999999999"),
+    ("percent", "1e400"),
+    ("percent", "1e999999999"),
+    ("percent", "0e999999999"),
+    ("percent", "1e-999999999"),
+    ("percent", f"0.{'3' * 16}"),
+    ("percent", f"{'0' * 5000}1"),
+    ("percent", "1..1e400"),
+    ("letter", "9999-12-31"),
+    ("letter", "9999-01-01.."),
+    ("letter", "..0001-01-01"),
+    ("letter", "1899-12-31"),
+]
+
+
+@pytest.mark.parametrize(("fact", "raw"), TOO_MUCH)
+def test_what_no_evaluator_could_hold_is_refused(fact: str, raw: Any) -> None:
+    with pytest.raises(ValueError, match=r"^write a value of type \w+ from "):
+        read_reported(FACTS[fact], raw)
+
+
+@pytest.mark.parametrize(
+    ("fact", "raw"),
+    [("income", 10**12 - 1), ("percent", f"999999999998.{'9' * 15}"), ("percent", "1e-15"), ("letter", "2200-12-31")],
+)
+def test_what_is_just_within_the_bounds_is_taken_and_fits_into_columns(fact: str, raw: Any) -> None:
+    value = read_reported(FACTS[fact], raw)
+    assert value is not None
+    assert columns.encode([{fact: value}], FACTS).rows == 1
+
+
+BOUNDED = FactSpec(
+    type="decimal", group="circumstances", sensitivity="low", question="How much?", at_least=0, at_most="99.5"
+)
+
+
+@pytest.mark.parametrize(("raw", "taken"), [("99.5", True), (0, True), ("99.51", False), (-1, False), ("-1..3", False)])
+def test_a_fact_may_have_bounds_of_its_own(raw: Any, taken: bool) -> None:
+    if taken:
+        assert read_reported(BOUNDED, raw) == Decimal(raw)
+    else:
+        with pytest.raises(ValueError, match=r"^write a value of type decimal from 0 to 99\.5 "):
+            read_reported(BOUNDED, raw)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "bool", "at_least": 0},
+        {"type": "int", "at_least": "1"},
+        {"type": "int", "at_most": True},
+        {"type": "int", "at_least": 2, "at_most": 1},
+        {"type": "int", "at_most": 10**12},
+        {"type": "decimal", "at_most": "much"},
+        {"type": "date", "at_least": 1900},
+    ],
+)
+def test_bounds_of_another_type_are_no_bounds(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"at_least"):
+        FactSpec.model_validate({"group": "circumstances", "sensitivity": "low", "question": "How?"} | wrong)
 
 
 def test_a_range_reaches_the_rules_and_an_open_one_is_nothing_known(law: Law) -> None:

@@ -24,6 +24,8 @@ from tests.unit.rulebook.people import PEOPLE
 _LAW = load_law(LAW)
 DAYS = st.dates(date(2021, 1, 1), date(2028, 1, 1))
 NOON = "T12:00:00-06:00"
+COUNTIES = ("29095", "20091", "01001", "00000", "\u0662\u0669\u0660\u0669\u0665", None)
+"""The last one that is any has digits of another script."""
 
 
 def kept(content: Any) -> Any:
@@ -36,15 +38,16 @@ def reported(dice: random.Random) -> SubjectFacts:
     groups: dict[str, dict[str, Any]] = {"circumstances": {}, "status": {}}
     values: dict[str, list[Any]] = {
         "bool": [True, False],
-        "int": [1, 30],
-        "decimal": [0, "138.5"],
-        "date": ["2026-06-01", "1999-01-01"],
+        "int": [1, 30, "..4", -1, 10**30],
+        "decimal": [0, "138.5", "0.1..", "99999999999999999999", "1e400", "1e999999999"],
+        "date": ["2026-06-01", "1999-01-01", "2026-01-01..", "9999-12-31", "9999-01-01.."],
     }
     for fact, spec in _LAW.facts.items():
         if not spec.computed and spec.from_ is None and dice.random() < 1 / 3:
             listed: list[Any] = list(spec.values) or values[spec.type]
             group = "status" if spec.group == "status" else "circumstances"
             groups[group][fact] = dice.choice([*listed, "unknown", "refused"])
+    groups["circumstances"]["state_of_residence"] = dice.choice(["MO", "other", "unknown", "KS"])
     fields: dict[str, Any] = {
         "custody": {"conduct_alleged_on": dice.choice(["2019-03-01", None]), "protective_custody": dice.random() < 0.5},
         "trafficking": {
@@ -52,7 +55,18 @@ def reported(dice: random.Random) -> SubjectFacts:
             "victim_status": dice.choice(["suspected", "confirmed", None]),
             "severe_form_excluded": dice.choice([True, None]),
         },
-        "residence_county_fips": dice.choice(["29095", "20091", "01001", None]),
+        "residence_county_fips": dice.choice(
+            ["29095", "20091", "01001", "00000", "\u0662\u0669\u0660\u0669\u0665", None]
+        ),
+        "screening": [
+            {
+                "protocol_id": protocol,
+                "protocol_version": "1",
+                "outcome": dice.choice(["negative", "possible", "clear"]),
+            }
+            for protocol in ("tvit-short", "qyit", "not-held")
+            if dice.random() < 0.3
+        ],
     }
     ages: list[dict[str, Any]] = [
         {},
@@ -67,7 +81,7 @@ def reported(dice: random.Random) -> SubjectFacts:
     return SubjectFacts.model_validate(
         {
             "age": dice.choice(ages),
-            "circumstances": fields | {"appears_victim": True, "facts": groups["circumstances"]},
+            "circumstances": fields | {"appears_victim": dice.random() < 0.8, "facts": groups["circumstances"]},
             "status": {"citizenship": dice.choice(["us_citizen", "lpr", "unknown"]), "facts": groups["status"]},
         }
     )
