@@ -102,9 +102,9 @@ class Compare(Node):
     is_: bool | None = Field(default=None, alias="is")
     between: tuple[Scalar, Scalar] | None = Field(default=None, strict=False)
     """From the first to the second, both included."""
-    within_months: int | None = Field(default=None, ge=0)
+    within_months: int | None = Field(default=None, ge=0, le=1200)
     """The fact is a date; true up to and including that many calendar months after it."""
-    within_days: int | None = Field(default=None, ge=0)
+    within_days: int | None = Field(default=None, ge=0, le=36_500)
 
     @model_validator(mode="after")
     def _one_operator(self) -> "Compare":

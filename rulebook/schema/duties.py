@@ -46,7 +46,7 @@ class Clock(Node):
     presented as law."""
 
     kind: ClockKind
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=1000)
     starts: Literal["discovery", "custody"] = "discovery"
     """Custody: while its time is not known, the encounter, which is the earliest that it can have begun."""
     calendar: Id | None = None

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import StringConstraints, TypeAdapter, model_validator
 
@@ -9,6 +10,8 @@ from rulebook.conditions import Node
 from rulebook.schema.parts import FactId, Id, Line, Lines
 
 _DURATION = TypeAdapter(timedelta)
+_LONGEST = timedelta(days=31)
+"""What an operator lets pass is minutes, hours or days; what is longer would be silence."""
 
 
 class Release(Node):
@@ -37,6 +40,16 @@ class Jurisdiction(Node):
     time_zone: Line
     """IANA zone in which days are counted."""
 
+    @model_validator(mode="after")
+    def _zone(self) -> "Jurisdiction":
+        try:
+            ZoneInfo(self.time_zone)
+        except (ValueError, LookupError, OSError):
+            raise ValueError(
+                f"there is no time_zone {self.time_zone}; write an IANA name such as America/Chicago"
+            ) from None
+        return self
+
 
 class Jurisdictions(Node):
     jurisdictions: dict[Id, Jurisdiction]
@@ -54,8 +67,8 @@ class PolicyValue(Node):
     def _typed(self) -> "PolicyValue":
         if self.type == "choice" and self.value not in self.choices:
             raise ValueError(f"value must be one of: {', '.join(self.choices)}")
-        if self.type == "duration":
-            self.duration()
+        if self.type == "duration" and not timedelta() < self.duration() <= _LONGEST:
+            raise ValueError(f"value must be longer than nothing and at most P{_LONGEST.days}D, such as PT1H")
         return self
 
     def duration(self) -> timedelta:

@@ -76,7 +76,7 @@ MO = "duties/us_mo.yaml"
             "from `when` to `supply`",
         ),
         ("programs/health.yaml", "sources: [", "sources: [HEARSAY, ", "there is no source HEARSAY"),
-        ("directory/mo_circuits.csv", "29045", "2904", "line 2: write a unit"),
+        ("directory/mo_circuits.csv", "29045", "2904", "line 2: write circuit, fips; fips is a code of five digits"),
         ("directory/recipients.yaml", "by_unit: mo_circuits", "by_unit: circuits", "there is no unit table circuits"),
     ],
 )
