@@ -23,9 +23,7 @@ def check(path: Path) -> tuple[str, ...]:
     files = read_files(path)
     found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law), *_programs_named(files)]
     seal = unsealed(path)
-    if seal is not None:
-        found.append(files.release.finding(("digest",), seal))
-    return tuple(str(finding) for finding in found)
+    return (*(str(finding) for finding in found), *((seal,) if seal is not None else ()))
 
 
 def _unreachable(files: LawFiles, law: Law) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
+from datetime import date
 from typing import Any
 
 import orjson
@@ -28,9 +29,10 @@ def environment(settings: ServiceSettings) -> dict[str, str]:
 class RerunProcess:
     """One run of `services.eligibility.rerun`."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        """`variables` are added to our environment."""
+    def __init__(self, variables: Mapping[str, str], on: date | None = None) -> None:
+        """`variables` are added to our environment; the law is that in force `on` a day, ours; default: today."""
         self._variables = variables
+        self._day = () if on is None else (on.isoformat(),)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -42,6 +44,7 @@ class RerunProcess:
             sys.executable,
             "-m",
             "services.eligibility.rerun",
+            *self._day,
             stdin=asyncio.subprocess.PIPE,  # ours alone: when we are gone, it ends, and so does the child
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **self._variables},
