@@ -6,12 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from rulebook import schema
+from rulebook.conditions import walk
 from rulebook.errors import LawError
 from rulebook.loader import Law, load_law, read_files
 from rulebook.reach import Reach
-from rulebook.references import LawFiles, names, walk
 from rulebook.release import unsealed
-from rulebook.source import Finding, LawFile, Place
+from rulebook.source import Finding, LawFile, LawFiles, Place, names
 
 
 def check(path: Path) -> tuple[str, ...]:

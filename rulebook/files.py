@@ -16,8 +16,9 @@ _HINTS = {
     "missing": "is missing; add it",
 }
 
-_MOST_NESTED = 60
-"""Levels of lists and mappings; no law needs more, and the parser has no limit of its own but the process's stack."""
+_MOST_NESTED = 40
+"""Levels of lists and mappings; no law needs more, and neither the parser nor what follows has another limit than the
+process's stack."""
 _MOST_ITEMS = 200_000
 """With what aliases repeat."""
 

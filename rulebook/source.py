@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,9 +12,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from rulebook import schema
+from rulebook.deadlines import CalendarsFile
 from rulebook.directory import UnitRow
 from rulebook.errors import LawError
 from rulebook.files import line_of, read_text, read_yaml, validate
+from rulebook.parameters import ParametersFile
+from rulebook.screening import ScreeningFile
+from rulebook.training import TrainingFile
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
@@ -40,6 +44,32 @@ class LawFile(Generic[Model]):
 
     def finding(self, place: Place, message: str) -> Finding:
         return Finding(self.path.name, line_of(self.path, place), message)
+
+
+@dataclass(frozen=True, slots=True)
+class LawFiles:
+    """Every file of a release, validated one by one."""
+
+    release: LawFile[schema.Release]
+    policy: LawFile[schema.PolicyFile]
+    jurisdictions: tuple[LawFile[schema.Jurisdictions], ...]
+    facts: tuple[LawFile[schema.FactsFile], ...]
+    blocks: tuple[LawFile[schema.BlocksFile], ...]
+    calendars: tuple[LawFile[CalendarsFile], ...]
+    sources: tuple[LawFile[schema.SourcesFile], ...]
+    duties: tuple[LawFile[schema.DutiesFile], ...]
+    programs: tuple[LawFile[schema.ProgramsFile], ...]
+    directory: tuple[LawFile[schema.DirectoryFile], ...]
+    disclosure: tuple[LawFile[schema.DisclosureFile], ...]
+    parameters: tuple[LawFile[ParametersFile], ...]
+    screening: tuple[LawFile[ScreeningFile], ...]
+    training: tuple[LawFile[TrainingFile], ...]
+    """None in releases from before there was a catalog of courses."""
+
+
+def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
+    """The entries of one kind, over all its files."""
+    return {key: value for file in files for key, value in getattr(file.content, attribute).items()}
 
 
 class Source:

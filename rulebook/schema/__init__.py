@@ -19,6 +19,7 @@ from rulebook.schema.duties import (
     DutyVersion,
     Flag,
     Followup,
+    Owner,
 )
 from rulebook.schema.facts import (
     BlocksFile,
@@ -84,6 +85,7 @@ __all__ = [
     "Lines",
     "NextStep",
     "OneOf",
+    "Owner",
     "Period",
     "PolicyFile",
     "PolicyValue",

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import StringConstraints, TypeAdapter, model_validator
+from pydantic import AfterValidator, StringConstraints, TypeAdapter, model_validator
 
 from rulebook.conditions import Node
 from rulebook.schema.parts import FactId, Id, Line, Lines
@@ -32,23 +32,21 @@ class Release(Node):
         return self
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        raise ValueError(f"there is no time_zone {name}; write an IANA name such as America/Chicago") from None
+    return name
+
+
 class Jurisdiction(Node):
     name: Line
     within: Id | None = None
     """Whose duties apply as well: a state is within US."""
     state_fips: Annotated[str, StringConstraints(pattern=r"^\d{2}$")] | None = None
-    time_zone: Line
+    time_zone: Annotated[Line, AfterValidator(_known_zone)]
     """IANA zone in which days are counted."""
-
-    @model_validator(mode="after")
-    def _zone(self) -> "Jurisdiction":
-        try:
-            ZoneInfo(self.time_zone)
-        except (ValueError, LookupError, OSError):
-            raise ValueError(
-                f"there is no time_zone {self.time_zone}; write an IANA name such as America/Chicago"
-            ) from None
-        return self
 
 
 class Jurisdictions(Node):

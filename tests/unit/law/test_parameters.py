@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from rulebook.check import check
-from rulebook.conditions import Compare, TableAmount
+from rulebook.conditions import Compare, TableAmount, walk
 from rulebook.loader import Law
 from rulebook.parameters import NotKnown
 from rulebook.programs import evaluate
-from rulebook.references import walk
 from rulebook.values import FactMap, Interval
 from tests.unit.rulebook.builders import release_copy
 
