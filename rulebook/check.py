@@ -2,16 +2,15 @@
 without a recipient, two recipients on one day."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
-from rulebook import schema
 from rulebook.conditions import walk
+from rulebook.coverage import uncovered
 from rulebook.errors import LawError
 from rulebook.loader import Law, load_law, read_files
 from rulebook.reach import Reach
 from rulebook.release import unsealed
-from rulebook.source import Finding, LawFile, LawFiles, Place, names
+from rulebook.source import Finding, LawFiles, Place
 
 
 def check(path: Path) -> tuple[str, ...]:
@@ -21,7 +20,7 @@ def check(path: Path) -> tuple[str, ...]:
     except LawError as error:
         return tuple(str(error).splitlines())
     files = read_files(path)
-    found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law), *_programs_named(files)]
+    found = [*_unreachable(files, law), *uncovered(files, law), *_programs_named(files)]
     seal = unsealed(path)
     return (*(str(finding) for finding in found), *((seal,) if seal is not None else ()))
 
@@ -56,49 +55,6 @@ def _branches(files: LawFiles, reach: Reach) -> Iterator[Finding]:
                         what = "this branch can" if part else "the condition can"
                         message = f"{program.id}: {what} never be true; correct it, or remove it"
                         yield file.finding(("programs", number, "versions", v, "when", *part), message)
-
-
-def _directory_periods(files: LawFiles) -> Iterator[Finding]:
-    by_role: dict[tuple[str, str], list[tuple[schema.Period, LawFile[schema.DirectoryFile], int]]] = {}
-    for file in files.directory:
-        for number, spec in enumerate(file.content.recipients):
-            by_role.setdefault((spec.role, spec.jurisdiction), []).append((spec.effective, file, number))
-    for (role, jurisdiction), entries in by_role.items():
-        ordered = sorted(entries, key=lambda entry: entry[0].from_)
-        for (earlier, _, _), (later, file, number) in pairwise(ordered):
-            if earlier.until != later.from_:
-                what = f"role {role} of {jurisdiction} has a gap or two recipients on one day"
-                message = f"{what}; write until: {later.from_} in the entry before"
-                yield file.finding(("recipients", number, "effective"), message)
-
-
-def _counties(files: LawFiles, law: Law) -> Iterator[Finding]:
-    on = law.release.in_force_from
-    for file in files.directory:
-        for number, spec in enumerate(file.content.recipients):
-            if spec.by_unit is None or not spec.effective.holds(on):
-                continue
-            place: Place = ("recipients", number, "by_unit")
-            if spec.jurisdiction not in law.counties:
-                message = (
-                    f"no list of counties for {spec.jurisdiction}; add one to `counties`, so that none is forgotten"
-                )
-                yield file.finding(place, message)
-                continue
-            for code, name in law.counties[spec.jurisdiction].items():
-                if law.directory.resolve(spec.role, spec.jurisdiction, code, on) is None:
-                    message = (
-                        f"county {code} ({name}) has no recipient in the role {spec.role}; {_add_row(spec, files)}"
-                    )
-                    yield file.finding(place, message)
-            for code, days in law.directory.clashes(spec.by_unit):
-                yield file.finding(place, f"county {code} has {days}; {_add_row(spec, files)}")
-
-
-def _add_row(spec: schema.RecipientSpec, files: LawFiles) -> str:
-    table = names(files.directory, "units")[spec.by_unit or ""]
-    file = table.file if isinstance(table, schema.UnitTable) else ""
-    return f"correct its row in directory/{file}"
 
 
 def _programs_named(files: LawFiles) -> Iterator[Finding]:
