@@ -67,7 +67,7 @@ def test_a_county_that_loses_its_recipient_on_a_later_day(tmp_path: Path) -> Non
     found = found_after(
         tmp_path,
         (CIRCUITS, head, "circuit,county,fips,effective_until\n"),
-        (CIRCUITS, row, "2,Adair,29001,2027-01-01\n"),
+        (CIRCUITS, row, ended),
     )
     message = "county 29001 (Adair) has no recipient in the role juvenile_justice on 2027-01-01"
     assert found == [
