@@ -60,17 +60,25 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Hashable, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_text(path: Path) -> str:
-    """Raises LawError if the file is absent or is not text."""
+def read_bytes(path: Path) -> bytes:
+    """Raises LawError if the file is absent, or cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise LawError(f"{path.name}, line 1: is missing from the law release; restore {path.name}") from None
     except OSError as error:
         raise LawError(f"{path.name}, line 1: cannot be read ({error.strerror}); restore {path.name}") from None
+
+
+def read_text(path: Path) -> str:
+    """Raises LawError if the file is absent, cannot be read, or is not text."""
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise LawError(f"{path.name}, line {line}: is not UTF-8; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_yaml(path: Path) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rulebook import schema
 from rulebook.errors import LawError
-from rulebook.files import line_of, read_yaml, validate
+from rulebook.files import line_of, read_bytes, read_yaml, validate
 from rulebook.loader import LAW, Law, Override, load_law
 
 _LOG = logging.getLogger(__name__)
@@ -36,10 +36,10 @@ def release_digest(root: Path) -> str:
 
 
 def law_files(root: Path) -> dict[str, bytes]:
-    """The law files of a release by their path in it, in order."""
-    paths = sorted(path for path in root.rglob("*") if path.suffix in (".yaml", ".csv"))
+    """The law files of a release by their path in it, in order. Raises LawError for one that cannot be read."""
+    paths = sorted(path for path in root.rglob("*") if path.suffix in (".yaml", ".csv") and path.is_file())
     inside = [(path.relative_to(root), path) for path in paths]
-    return {where.as_posix(): path.read_bytes() for where, path in inside if where.parts[0] not in _NOT_LAW}
+    return {where.as_posix(): read_bytes(path) for where, path in inside if where.parts[0] not in _NOT_LAW}
 
 
 def archived(root: Path = LAW) -> tuple[str, ...]:
@@ -105,8 +105,12 @@ def unsealed(root: Path) -> str | None:
             f"{release.version} differs from what was approved; raise `version`, have it approved, "
             "and run `firstnotice law archive`"
         )
-    elif _archived_digest(root / ARCHIVE / f"{release.version}.zip") != release.digest:
-        wrong = f"{release.version} is archived with another content; raise `version`"
+    else:
+        try:
+            if _archived_digest(root / ARCHIVE / f"{release.version}.zip") != release.digest:
+                wrong = f"{release.version} is archived with another content; raise `version`"
+        except LawError as error:
+            wrong = str(error)
     path = root / "release.yaml"
     return wrong and f"{path.name}, line {line_of(path, ('digest',))}: {wrong}"
 
@@ -166,8 +170,8 @@ def load_law_or_last_good(
         seal = unsealed(root)
         if seal is not None and not allow_unsealed:
             raise LawError(seal)
-    except (LawError, OSError) as error:
-        reason = _described(error)
+    except LawError as error:
+        reason = str(error)
     else:
         if seal is not None:
             _LOG.warning("unsealed law is applied, and its answers cannot be replayed: %s", seal)
@@ -196,9 +200,3 @@ def load_law_or_last_good(
 
 def _awaited(law: Law) -> str:
     return f"{law.version} is in force from {law.release.in_force_from}; start again on that day"
-
-
-def _described(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{Path(error.filename or '.').name}, line 1: cannot be read ({error.strerror}); restore it"
-    return str(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rulebook.check import check
 from rulebook.errors import LawError
 from rulebook.loader import Law, load_law
 from rulebook.release import archive, load_law_or_last_good
@@ -164,3 +165,24 @@ def test_development_may_apply_law_that_is_not_sealed(tmp_path: Path, law: Law) 
     assert found.law.digest == load_law(release).digest != law.digest
     broken(release)
     assert last_good(release, allow_unsealed=True).law.digest == law.digest
+
+
+def test_an_archive_that_was_damaged_is_named_and_the_one_before_applies(tmp_path: Path, law: Law) -> None:
+    release = release_copy(tmp_path)
+    change(release)
+    edit(release, version='"2026.12.0"')
+    archive(release).write_bytes(b"PK nothing")
+    found = last_good(release)
+    assert found.law.digest == law.digest
+    assert "2026.12.0.zip, line 1: the archived release is damaged; restore it" in str(found.fallback_reason)
+    assert any("2026.12.0.zip" in finding for finding in check(release))
+
+
+def test_a_file_beside_the_law_that_cannot_be_read_is_no_reason_to_stop(tmp_path: Path, law: Law) -> None:
+    release = release_copy(tmp_path)
+    (release / "duties" / "draft.yaml").symlink_to(release / "nowhere")
+    (release / "notes.yaml").mkdir()
+    found = last_good(release)
+    assert found.law.digest == law.digest
+    assert str(found.fallback_reason).startswith("draft.yaml, line 1: is missing")
+    assert len(check(release)) == 1
