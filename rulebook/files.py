@@ -150,17 +150,17 @@ def _locate(node: Any, location: tuple[int | str, ...]) -> tuple[int, str]:
     """The line of the deepest node on the way, and the way without the steps that pydantic adds for unions."""
     line, way = 1, []
     for position, step in enumerate(location):
-        entries: dict[Any, Any] = {}
+        entries: dict[Any, tuple[Any, Any]] = {}
         if isinstance(node, yaml.MappingNode):
-            entries = {key.value: value for key, value in node.value}
+            entries = {key.value: (key, value) for key, value in node.value}
         elif isinstance(node, yaml.SequenceNode):
-            entries = dict(enumerate(node.value))
+            entries = {number: (value, value) for number, value in enumerate(node.value)}
         is_last = position == len(location) - 1
         if not is_last and location[position + 1] in entries and isinstance(node, yaml.MappingNode):
             continue  # names the kind of condition; the next step is its member
         if step in entries:
-            node = entries[step]
-            line = node.start_mark.line + 1
+            begins, node = entries[step]
+            line = begins.start_mark.line + 1
         elif not is_last:
             continue
         way.append(str(step))

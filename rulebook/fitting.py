@@ -52,16 +52,15 @@ class ConditionCheck:
                     return str(error)
         return None
 
-    def facts_read(self, whole: Condition) -> Iterator[tuple[Place, str]]:
-        """The facts that a condition compares, those of its blocks included, each with the way to where it does."""
+    def comparisons(self, whole: Condition) -> Iterator[tuple[Place, Compare]]:
+        """Every one, those of blocks included, with the way to it, or to where the block is used."""
         for part, node in walk(whole):
             match node:
-                case Compare(fact=fact):
-                    yield part, fact
+                case Compare():
+                    yield part, node
                 case Use(use=name):
-                    for block in self._used(name):
-                        inner = (node.fact for _, node in walk(self._blocks[block]) if isinstance(node, Compare))
-                        yield from ((part, fact) for fact in inner)
+                    inside = (inner for block in self._used(name) for _, inner in walk(self._blocks[block]))
+                    yield from ((part, inner) for inner in inside if isinstance(inner, Compare))
 
     def endless(self, name: str) -> str | None:
         """How a block uses itself, or others one inside the other without end; None if it does not."""

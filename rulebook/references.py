@@ -240,9 +240,9 @@ def _programs(files: LawFiles) -> Iterator[Finding]:
             for v, version in enumerate(program.versions):
                 way: Place = (*place, "versions", v)
                 yield from check_conditions(file, (*way, "when"), version.when, program.id)
-                for part, fact in check_conditions.facts_read(version.when):
-                    if fact in facts and facts[fact].group == "supply":
-                        message = f"{program.id}: {fact} is about the service; move it from `when` to `supply`"
+                for part, node in check_conditions.comparisons(version.when):
+                    if node.fact in facts and facts[node.fact].group == "supply":
+                        message = f"{program.id}: {node.fact} is about the service; move it from `when` to `supply`"
                         yield file.finding((*way, "when", *part), message)
                 if version.dispute is not None and version.dispute.other_reading not in blocks:
                     message = (

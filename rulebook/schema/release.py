@@ -65,8 +65,13 @@ class PolicyValue(Node):
     def _typed(self) -> "PolicyValue":
         if self.type == "choice" and self.value not in self.choices:
             raise ValueError(f"value must be one of: {', '.join(self.choices)}")
-        if self.type == "duration" and not timedelta() < self.duration() <= _LONGEST:
-            raise ValueError(f"value must be longer than nothing and at most P{_LONGEST.days}D, such as PT1H")
+        if self.type == "duration":
+            try:
+                fits = timedelta() < self.duration() <= _LONGEST
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError(f"value must be a duration of at most P{_LONGEST.days}D, such as PT1H")
         return self
 
     def duration(self) -> timedelta:
