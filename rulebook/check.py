@@ -13,6 +13,7 @@ from rulebook.loader import Law, load_law, read_files
 from rulebook.reach import Reach
 from rulebook.release import unsealed
 from rulebook.source import Finding, LawFile, LawFiles, Place
+from rulebook.unread import unread
 
 
 def check(path: Path) -> tuple[str, ...]:
@@ -22,7 +23,7 @@ def check(path: Path) -> tuple[str, ...]:
     except LawError as error:
         return tuple(str(error).splitlines())
     files = read_files(path)
-    found = [*_unreachable(files, law), *uncovered(files, law), *_programs_named(files)]
+    found = [*_unreachable(files, law), *uncovered(files, law), *unread(files, law)]
     seal = unsealed(path)
     return (*(str(finding) for finding in found), *((seal,) if seal is not None else ()))
 
@@ -93,18 +94,3 @@ def _program_sites(files: LawFiles) -> Iterator[_Site]:
             also = (Compare(fact="victim_status", gte=least),) if least != "none" else ()
             for v, version in enumerate(program.versions):
                 yield _Site(file, ("programs", number, "versions", v, "when"), program.id, version.when, also)
-
-
-def _programs_named(files: LawFiles) -> Iterator[Finding]:
-    """Parameters name programs only to be compared with them: nothing is decided by the name."""
-    programs = {program.id for file in files.programs for program in file.content.programs}
-    for file in files.parameters:
-        named: list[tuple[Place, str]] = [
-            (("tables", name, "adopted", n), adoption.program)
-            for name, table in file.content.tables.items()
-            for n, adoption in enumerate(table.adopted)
-        ]
-        named += [(("percentages", name), spec.program) for name, spec in file.content.percentages.items()]
-        for place, program in named:
-            if program not in programs:
-                yield file.finding(place, f"{place[1]}: there is no program {program}; correct the name")
