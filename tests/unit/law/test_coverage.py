@@ -1,10 +1,13 @@
 """`firstnotice law check` finds a role, a day or a county for which nobody is to be told, by file and line."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from rulebook.check import check
+from rulebook.coverage import uncovered
+from rulebook.errors import LawError
+from rulebook.loader import load_law, read_files
 from tests.unit.rulebook.builders import release_copy
 
 RECIPIENTS = "directory/recipients.yaml"
@@ -14,17 +17,20 @@ JO = "    by_unit: mo_circuits\n    effective: {from: 2011-08-28}\n    overrides
 
 
 def found_after(tmp_path: Path, *changes: tuple[str, str, str]) -> list[str]:
-    """What is wrong after the changes, the seal apart; the release's first day is 2026-11-22."""
+    """What is wrong with the directory after the changes; the release's first day is 2026-11-22."""
     release = release_copy(tmp_path)
-    for file, old, new in changes:
+    first_day = re.search(r"in_force_from: \S+", (release / "release.yaml").read_text("utf-8"))
+    assert first_day is not None
+    for file, old, new in (*changes, ("release.yaml", first_day[0], "in_force_from: 2026-11-22")):
         path = release / file
         text = path.read_text("utf-8")
         assert old in text
         path.write_text(text.replace(old, new, 1), "utf-8")
-    release_file = release / "release.yaml"
-    lines = [line for line in release_file.read_text("utf-8").splitlines() if not line.startswith("in_force_from")]
-    release_file.write_text("\n".join([*lines, "in_force_from: 2026-11-22", ""]), "utf-8")
-    return [finding for finding in check(release) if not finding.startswith("release.yaml")]
+    return [str(finding) for finding in uncovered(read_files(release), load_law(release))]
+
+
+def test_the_release_that_ships_leaves_nobody_out(tmp_path: Path) -> None:
+    assert found_after(tmp_path) == []
 
 
 def line_of(file: str, text: str) -> int:
@@ -109,5 +115,5 @@ def test_two_recipients_of_one_county_on_a_day(tmp_path: Path) -> None:
 
 def test_overrides_where_no_county_is_asked_for(tmp_path: Path) -> None:
     own = "\n    overrides: [{county: '29095', recipient: mo-dss-x, effective: {from: 2026-01-01}}]"
-    (finding,) = found_after(tmp_path, (RECIPIENTS, DSS + "}", DSS + "}" + own))
-    assert "only a role that goes by_unit has overrides" in finding
+    with pytest.raises(LawError, match="only a role that goes by_unit has overrides"):
+        found_after(tmp_path, (RECIPIENTS, DSS + "}", DSS + "}" + own))
