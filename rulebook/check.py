@@ -1,5 +1,5 @@
-"""What is wrong with a release as a whole: beside what loading it refuses, a rule that can never apply, a county
-without a recipient, two recipients on one day."""
+"""What is wrong with a release as a whole, beside what loading it refuses: what can never be true, who is told by
+nobody, what nothing reads, what nobody sealed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

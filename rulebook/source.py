@@ -86,7 +86,7 @@ class Source:
         """Raises LawError where there is none."""
         found = self.any(kind, model)
         if not found:
-            raise LawError(f"the law release has no {kind}; write {kind}.yaml or a file in {kind}/")
+            raise LawError(f"{kind}.yaml, line 1: the law release has no {kind}; write this file, or one in {kind}/")
         return found
 
     def any(self, kind: str, model: type[Model]) -> tuple[LawFile[Model], ...]:
