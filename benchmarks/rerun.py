@@ -130,7 +130,7 @@ def somebody(law: Law, dice: random.Random) -> SubjectFacts:
     facts["household_income_monthly_cents"] = dice.choice([0, 100_000, 160_000, 290_000, 530_000])
     if dice.random() < CHANGED:
         facts |= {"household_size": 1, "household_income_monthly_cents": 186_200}
-        facts |= {"countable_resources_usd": "100", "state_of_residence": "MO"}
+        facts |= {"countable_resources_cents": 10_000, "state_of_residence": "MO"}
         groups["status"] = {}
     born = f"{dice.randint(1960, 2012)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
     return SubjectFacts.model_validate(
@@ -153,6 +153,7 @@ async def load(server: EmbeddedPostgres, database: Database, keyset: Keyset, law
     async with database.transaction() as tx:
         await rerunning_of(law, matching).begin(tx)
     spent = wall = sealed = 0.0
+    sizes: dict[str, int] = {}
     for start in range(0, count, _LOADED_AT_ONCE):
         people = {uuid4(): somebody(law, dice) for _ in range(min(_LOADED_AT_ONCE, count - start))}
         async with intake.transaction() as tx:
@@ -163,8 +164,8 @@ async def load(server: EmbeddedPostgres, database: Database, keyset: Keyset, law
         async with database.transaction() as tx:
             await matching.encounters(tx, events)
         spent, wall = spent + time.process_time() - cpu, wall + time.perf_counter() - clock
-    sizes = await _event_sizes(database)
-    await publish_all(database)
+        sizes = sizes or await _event_sizes(database)
+        await publish_all(database)
     await intake.close()
     return {
         "handler_cpu_ms_per_person": round(spent / count * 1e3, 3),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from difflib import get_close_matches
-from typing import Any
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 from rich.text import Text
@@ -18,15 +18,16 @@ from rulebook.duties import COUNTY_UNRESOLVED, Decision, DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.knowledge import standing
-from rulebook.leaves import Leaf
+from rulebook.leaves import Leaf, TableLeaf
 from rulebook.loader import Law
-from rulebook.person import known_facts, not_answered
+from rulebook.person import known_facts, not_answered, reported_facts
 from rulebook.programs import determine
+from rulebook.remarks import remarks
 from rulebook.review import settling
-from rulebook.schema import Period
-from rulebook.tables import in_words
-from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Reason, Tree, reason
+from rulebook.schema import Clock, Period
+from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, Reason, Tree, reason, reasons
 from rulebook.values import FactMap
+from rulebook.wording import compared, said
 
 _STANDINGS = {
     "known": "known",
@@ -35,7 +36,14 @@ _STANDINGS = {
     "refused": "refused, do not ask again",
     "not_asked": "not asked",
 }
-_MARKS = {Truth.TRUE: ("true", "green"), Truth.FALSE: ("false", "red"), Truth.UNKNOWN: ("unknown", "yellow")}
+_MARKS = {Truth.TRUE: ("met", "green"), Truth.FALSE: ("not met", "red"), Truth.UNKNOWN: ("open", "yellow")}
+_SETTLES = "each line could settle it by itself"
+_QUALIFIES = "each line could make it a yes"
+_CHANNELS = {
+    "electronic": "a notice that is sent",
+    "task": "a task that a person does, and that is recorded",
+}
+_NOT_VERIFIED = "NOT VERIFIED: {}; verify it before it is relied on"
 
 
 def explain(rule: str, case: Case, law: Law, *, jurisdiction: str, as_of: date) -> Shown:
@@ -57,10 +65,17 @@ def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, 
     day, encounter_on = law.local_date(jurisdiction, at), law.local_date(jurisdiction, case.encounter_at)
     found = determine(case.facts, law, jurisdiction=jurisdiction, encounter_at=case.encounter_at, as_of=at)
     answer = found.answer(program.spec.id)
+    remarked = remarks(answer, program.spec, law)
+    reported = reported_facts(case.facts, law, encounter_on=encounter_on, as_of=day)
     known = known_facts(case.facts, law, encounter_on=encounter_on, as_of=day, presume=False)
-    on, told = Evaluation(known, day), _Told(case.facts, law, known)
+    on, told = Evaluation(known, day), _Told(case.facts, law, known, frozenset(reported))
     top = Shown(Text(f"{program.spec.name} ({program.spec.id}), as of {day}: {_words(answer.outcome)}", "bold"))
-    top.add(Text(f"law {law.version}; service: {_words(answer.supply)}; confidence: {answer.confidence}"))
+    top.add(Text(f"{_release(law)}; confidence in the rule as it is written there: {answer.confidence}"))
+    top.add(Text(f"whether the service is there, apart from the person's own eligibility: {_words(answer.supply)}"))
+    if not remarked.citation_verified:
+        top.add(Text(_NOT_VERIFIED.format("part of the rule was seen in no source"), "magenta"))
+    if remarked.time_limits:
+        top.add(Text(f"time limits, beside the conditions: {remarked.time_limits}"))
     if answer.note:
         top.add(Text(answer.note))
     applied = [v for v in program.versions if v.spec.effective.from_ == answer.version_from]
@@ -69,13 +84,18 @@ def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, 
         applied = list(program.versions)
     for version in applied:
         shown = _version(top, version.spec.effective, version.spec.cite)
+        if program.spec.version_key is not None:
+            shown.add(Text(f"chosen by {program.spec.version_key}, and not by the day asked about"))
+        if version.spec.note is not None:
+            shown.add(Text(f"note: {version.spec.note}"))
         _condition(shown.add, version.when, on, told)
+    _listed(top, "found in", remarked.found_in)
     _listed(top, "decided by", map(told.reason, answer.reasons))
-    _listed(top, "missing", map(told.missing, answer.missing))
-    _listed(top, "any one of these sets could settle it", map(", ".join, answer.gaps.to_settle))
-    _listed(top, "any one of these sets could settle it to yes", map(", ".join, answer.gaps.to_qualify))
-    _listed(top, "never yes without", answer.gaps.needed)
-    _listed(top, "would change it, were it otherwise", map(", ".join, answer.would_change))
+    _listed(top, "to ask", map(told.missing, answer.missing))
+    _listed(top, _SETTLES, map(_together, answer.gaps.to_settle))
+    _listed(top, _QUALIFIES, map(_together, answer.gaps.to_qualify))
+    _listed(top, "no yes without", answer.gaps.needed)
+    _listed(top, "each line could change it, were it otherwise", map(_together, answer.would_change))
     if answer.presumed is not None:
         facts = ", ".join(answer.presumed.facts)
         top.add(Text(f"presumed, not known: with {facts} it would be {_words(answer.presumed.outcome)}", "magenta"))
@@ -98,42 +118,53 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
     decision = _decision(duty, facts, law)
     known = known_facts(case.facts, law, encounter_on=day, as_of=day)
     certain = known_facts(case.facts, law, encounter_on=day, as_of=day, presume=False)
+    reported = reported_facts(case.facts, law, encounter_on=day, as_of=day)
     on = Evaluation(known, day, engine(law).plan(jurisdiction).of_duties(known, day))
-    told = _Told(case.facts, law, known, frozenset(known) - frozenset(certain))
+    told = _Told(case.facts, law, known, frozenset(reported), frozenset(known) - frozenset(certain))
     top = Shown(Text(f"{duty.spec.title} ({duty.spec.id}): {_words(decision.outcome)}", "bold"))
-    top.add(Text(f"law {law.version}; ages and versions count on the day of the encounter, {day}"))
+    top.add(Text(f"{_release(law)}; ages and versions count on the day of the encounter, {day}"))
+    if not duty.spec.citation_verified:
+        top.add(Text(_NOT_VERIFIED.format("the citation was not seen in the text that is in force"), "magenta"))
+    if duty.spec.note:
+        top.add(Text(f"note: {duty.spec.note}"))
+    top.add(Text(f"owed by: {duty.spec.duty_holder}; set off by: {duty.spec.trigger}"))
     _listed(top, "because of", map(_words, decision.basis))
-    _listed(top, "flags", decision.flags)
+    _listed(top, "flags", map(_words, decision.flags))
     if decision.outcome != "not_due":
-        top.add(Text(f"to {decision.recipient_id or 'nobody that could be found'} ({decision.recipient_role})"))
-        limit = f"until {decision.due_at.isoformat()}" if decision.due_at else "the law gives no number"
-        top.add(Text(f"clock: {_words(decision.clock)}, {limit}; whoever has to act: {_words(decision.owner)}"))
+        names = {one.id: one.name for one in law.directory.recipients(day)}
+        recipient = decision.recipient_id or "nobody that could be found"
+        name = names.get(recipient, _words(decision.recipient_role))
+        top.add(Text(f"to {name} ({recipient}), by {_CHANNELS[decision.channel]}"))
+        top.add(Text(f"clock: {_clock(duty.spec.clock, decision)}; whoever has to act: {_words(decision.owner)}"))
     version = duty.version_on(day)
     if version is None:
         return top
     shown = _version(top, version.spec.effective, version.spec.cite)
     missing: dict[str, None] = {}
-    for number, rule in enumerate(version.rules, 1):
+    before = tuple(takewhile(lambda rule: rule.when.truth(on) is not Truth.TRUE, version.rules))
+    applied = version.rules[len(before)]
+    explained_by = tuple(rule.when for rule in before) if applied.spec.when is None else (applied.when,)
+    for number, rule in enumerate((*before, applied), 1):
         truth = rule.when.truth(on)
         label = f"rule {number}, {_words(rule.spec.outcome)} if"
         if rule.spec.when is None:
             label = f"rule {number}, otherwise {_words(rule.spec.outcome)}"
-        applies = truth is Truth.TRUE
+        applies = rule is applied
         branch = shown.add(Text(label + (": this one applies" if applies else ""), "bold" if applies else ""))
         if rule.spec.when is not None:
-            _condition(branch.add, rule.when, on, told)
-        if applies:
-            break
+            _condition(branch.add, rule.when, on, told, decides=rule.when in explained_by)
         if truth is Truth.UNKNOWN:
             missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
     asked = dict.fromkeys(law.facts[fact].ask or fact for fact in missing if not law.facts[fact].computed)
-    _listed(top, "decided by", decision.reasons)
-    _listed(top, "missing", map(told.missing, asked))
+    _listed(top, "decided by", map(told.reason, reasons(explained_by, on)))
+    review = decision.outcome == "review"
+    open_still = "to ask" if review else "not known; once it is, a rule before this one could decide"
+    _listed(top, open_still, map(told.missing, asked))
     outcome, gaps = settling(version, on)
     if outcome == "review":
-        _listed(top, "any one of these sets could settle it", map(", ".join, gaps.to_settle))
+        _listed(top, _SETTLES, map(_together, gaps.to_settle))
     if COUNTY_UNRESOLVED in decision.basis:
-        top.add(Text("missing: the county of the encounter, which says whom to tell"))
+        top.add(Text("to ask: the county of the encounter, which says whom to tell"))
     if decision.review_after is not None:
         later = _decision(duty, replace(facts, review_expired=True), law)
         why = ", ".join(map(_words, later.basis))
@@ -147,6 +178,23 @@ def _decision(duty: CompiledDuty, facts: DutyFacts, law: Law) -> Decision:
     return next(one for one in decide(facts, law, all_duties=True) if one.duty_id == duty.spec.id)
 
 
+def _clock(clock: Clock | None, decision: Decision) -> str:
+    """As the law has it; the operator's own target is told as such."""
+    assert clock is not None, "a standing duty is never decided"
+    if decision.due_at is not None:
+        unit = {"hours": "hours", "days": "days", "business_days": "business days"}[clock.kind]
+        told = f"within {clock.limit} {unit} of {clock.starts}, until {decision.due_at.isoformat(' ', 'minutes')}"
+    else:
+        told = {"asap": "as soon as possible", "immediate": "immediately"}[clock.kind] + ", the law gives no number"
+    if decision.target_at is None:
+        return told
+    return f"{told} (the operator's own target, which is no law: {decision.target_at.isoformat(' ', 'minutes')})"
+
+
+def _release(law: Law) -> str:
+    return f"law {law.version} (digest {law.digest[:12]})"
+
+
 def _version(top: Shown, period: Period, citations: Iterable[str]) -> Shown:
     until = f" until {period.until}, that day not included" if period.until else ", no end set"
     shown = top.add(Text(f"version in force from {period.from_}{until}"))
@@ -156,11 +204,13 @@ def _version(top: Shown, period: Period, citations: Iterable[str]) -> Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a person told, in words that keep apart what was refused, not known, never asked, and only presumed."""
+    """What is known, in words that keep apart what was reported, follows from that, is only presumed, was refused, is
+    not known though asked, and was never asked."""
 
     facts: SubjectFacts
     law: Law
     known: FactMap
+    reported: frozenset[str]
     presumed: frozenset[str] = frozenset()
 
     def standing(self, fact: str) -> str:
@@ -169,31 +219,35 @@ class _Told:
     def missing(self, fact: str) -> str:
         return f"{fact} ({self.standing(fact)}): {self.law.facts[fact].question}"
 
-    def comparison(self, leaf: Leaf, one: Reason) -> str:
+    def value(self, one: Reason, facts: Iterable[str]) -> str:
         if one.value is None:
-            known = ", ".join(dict.fromkeys(self.standing(fact) for fact in leaf.facts))
-        else:
-            known = f"{'presumed' if one.fact in self.presumed else 'known'}: {_value(one.value)}"
-        return f"{_compared(one)} ({known})"
+            return ", ".join(dict.fromkeys(self.standing(fact) for fact in facts))
+        how = "reported" if one.fact in self.reported else "presumed" if one.fact in self.presumed else "follows"
+        return f"{how}: {said(one.fact, one.value)}"
+
+    def comparison(self, leaf: Leaf, on: Evaluation) -> str:
+        one = reason(leaf, on)
+        return f"{_compared(one)}{_amount(leaf, on)} ({self.value(one, leaf.facts)})"
 
     def reason(self, one: Reason) -> str:
-        outcome = {True: "holds", False: "does not hold", None: "is not known"}[one.holds]
-        return f"{_compared(one)}: {outcome} (value: {_value(one.value)})"
+        outcome = {True: "met", False: "not met", None: "open"}[one.holds]
+        return f"{outcome}: {_compared(one)} ({self.value(one, (one.fact,))})"
 
 
 def _compared(one: Reason) -> str:
-    return f"{one.fact} {one.operator} {in_words(one.threshold)}"
+    return compared(one.fact, one.operator, one.threshold)
 
 
-def _value(value: Any) -> str:
-    """A value, or the possibilities that are left; of a comparison on two facts, both."""
-    if not isinstance(value, dict):
-        return str(value)
-    if "one_of" in value:
-        return " or ".join(value["one_of"])
-    if value.keys() == {"from", "to"}:
-        return f"{'' if value['from'] is None else value['from']}..{'' if value['to'] is None else value['to']}"
-    return ", ".join(f"{fact} {_value(one)}" for fact, one in value.items())
+def _amount(leaf: Leaf, on: Evaluation) -> str:
+    """What a table has for this household, if its size is known."""
+    if not isinstance(leaf, TableLeaf):
+        return ""
+    least, greatest = leaf.lookup.bounds(on.facts.get(leaf.lookup.of), on.as_of)
+    return f", here {said(leaf.fact, least)}" if least is not None and least == greatest else ""
+
+
+def _together(facts: Iterable[str]) -> str:
+    return " and ".join(facts)
 
 
 def _condition(add: Callable[[Text], Shown], tree: Tree, on: Evaluation, told: _Told, *, decides: bool = True) -> None:
@@ -201,7 +255,7 @@ def _condition(add: Callable[[Text], Shown], tree: Tree, on: Evaluation, told: _
     word, style = _MARKS[tree.truth(on)]
     if isinstance(tree, Leaf):
         mark = "  <- decides" if decides else ""
-        add(Text(f"{word}: {told.comparison(tree, reason(tree, on))}{mark}", style))
+        add(Text(f"{word}: {told.comparison(tree, on)}{mark}", style))
         return
     if isinstance(tree, (AllTree, AnyTree)) and len(tree.children) == 1:
         _condition(add, tree.children[0], on, told, decides=decides)
@@ -219,7 +273,7 @@ def _joined(tree: Tree) -> str:
         case AnyTree():
             return "any of" if tree.children else "never"
         case NotTree():
-            return "not"
+            return "it is not so that"
         case AtLeastTree():
             return f"at least {tree.count} of"
     raise AssertionError(type(tree))

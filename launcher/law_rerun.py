@@ -139,8 +139,8 @@ async def _replay(data_dir: Path, determination: UUID) -> "Replayed":
     from kernel.subject_keys import SubjectKeys
     from rulebook.errors import LawError
     from rulebook.release import load_law_or_last_good
+    from rulebook.releases import Releases
     from services.eligibility.adapters.store import PostgresStore
-    from services.eligibility.application.releases import Releases
     from services.eligibility.application.replaying import Replaying
 
     async with _settings(data_dir, None) as settings:

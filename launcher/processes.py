@@ -95,7 +95,9 @@ class LeashedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop the child in order
+                # A Ctrl-C in the terminal is for us; we stop the child in order. Not a session of its own: Linux
+                # compares the priorities of processes only within one (sched(7), autogroup).
+                process_group=0,
             )
         self._leash = Leash(self._child.pid)
 

@@ -15,6 +15,26 @@ Cell = tuple[bool, ...]
 """For each of the leaves, whether it holds there."""
 
 
+class Cells:
+    """All cells of one fact on one day, as bits from a first one on."""
+
+    def __init__(self, leaves: list[Leaf], as_of: date, start: int) -> None:
+        self._leaves = leaves
+        self._as_of = as_of
+        self._bit = {cell: 1 << number for number, cell in enumerate(cells(leaves, None, as_of), start)}
+        self.all = sum(self._bit.values())
+        self.true = {
+            leaf.index: sum(bit for cell, bit in self._bit.items() if cell[position])
+            for position, leaf in enumerate(leaves)
+        }
+        """By the index of a leaf: the cells where it holds."""
+        self.end = start + len(self._bit)
+
+    def within(self, value: Value | None) -> int:
+        """The cells that the fact can be in, given what is known of it: none that it could not be in otherwise."""
+        return self.all if value is None else sum(self._bit[cell] for cell in cells(self._leaves, value, self._as_of))
+
+
 def cells(leaves: list[Leaf], value: Value | None, as_of: date) -> list[Cell]:
     """The cells that a fact can be in, given what is known of it, for leaves on that one fact alone."""
     found: dict[Cell, None] = {}

@@ -19,8 +19,10 @@ _KEPT = 64
 class _Dated:
     version_day: date | None
     """First later day on which another version of a rule comes into force."""
+    table_day: date | None
+    """First later day on which another amount does."""
     leaves: tuple[Leaf, ...]
-    """Comparisons whose truth depends on the day."""
+    """Comparisons with a date of the person, whose truth depends on the day."""
     years: tuple[int, ...]
     """Ages on whose birthday a comparison changes."""
 
@@ -36,8 +38,7 @@ def next_change(
     """The first later day that may change an answer: on no day before it does one. The answers may also stay."""
     dated = _on(plan, derivations, as_of)
     days = {day for leaf in dated.leaves for day in leaf.changes(facts, as_of)}
-    if dated.version_day is not None:
-        days.add(dated.version_day)
+    days.update(day for day in (dated.version_day, dated.table_day) if day is not None)
     if "age_years" in facts and age is not None:
         days.update(_birthdays(age, as_of, encounter_on, dated.years))
     return min((day for day in days if day > as_of), default=None)
@@ -46,8 +47,7 @@ def next_change(
 def next_common_change(plan: Plan, derivations: Iterable[CompiledDerivation], as_of: date) -> date | None:
     """The first later day on which answers may change whoever the person is: another version of a rule or an amount."""
     dated = _on(plan, derivations, as_of)
-    days = {leaf.lookup.table.changes_after(as_of) for leaf in dated.leaves if isinstance(leaf, TableLeaf)}
-    return min((day for day in days | {dated.version_day} if day is not None), default=None)
+    return min((day for day in (dated.version_day, dated.table_day) if day is not None), default=None)
 
 
 def _on(plan: Plan, derivations: Iterable[CompiledDerivation], as_of: date) -> _Dated:
@@ -70,10 +70,11 @@ def _dated(plan: Plan, derivations: Iterable[CompiledDerivation], as_of: date) -
                 if not effective.holds(as_of):
                     continue
             leaves.update((leaf.index, leaf) for leaf in version.leaves)
-    by_day = (leaf for leaf in leaves.values() if isinstance(leaf, (WithinLeaf, AgeLeaf, TableLeaf)))
+    tables = (leaf.changes({}, as_of) for leaf in leaves.values() if isinstance(leaf, TableLeaf))
     return _Dated(
         version_day=min((day for day in days if day > as_of), default=None),
-        leaves=tuple(by_day),
+        table_day=min((day for found in tables for day in found), default=None),
+        leaves=tuple(leaf for leaf in leaves.values() if isinstance(leaf, (WithinLeaf, AgeLeaf))),
         years=tuple(sorted({years for leaf in leaves.values() for years in _years(leaf)})),
     )
 

@@ -23,8 +23,8 @@ from rulebook.kleene import Truth
 from rulebook.loader import Law
 from rulebook.person import known_facts
 from rulebook.programs import determine
-from rulebook.tables import in_words
 from rulebook.trees import Reason
+from rulebook.wording import compared
 
 TOLD = 1000
 """Persons whose changes are told one by one; the totals count everybody."""
@@ -327,7 +327,7 @@ def _told(own: str, presumed: str) -> str:
 
 
 def _compared(reasons: Iterable[Reason]) -> tuple[str, ...]:
-    return tuple(f"{reason.fact} {reason.operator} {in_words(reason.threshold)}" for reason in reasons)
+    return tuple(compared(reason.fact, reason.operator, reason.threshold) for reason in reasons)
 
 
 def _new_or_all(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """How a fact came to be known, or why it is not: kept apart from the logic, to which unknown is unknown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from rulebook.values import Among, Interval, Value
+from rulebook.values import Among, FactMap, Interval, Value
 
 How = Literal["reported", "derived", "presumed"]
 Standing = Literal["known", "partly_known", "not_known", "refused", "not_asked"]
@@ -37,3 +37,16 @@ def standing(fact: str, known: Mapping[str, Value], not_answered: Mapping[str, s
     if answer is None:
         return "not_asked"
     return "refused" if answer == "refused" else "not_known"
+
+
+def sources(reports: Iterable[tuple[Provenance, FactMap]]) -> dict[str, Provenance]:
+    """Where each fact of the last report comes from: the first report that told it as it has been told ever since.
+
+    `reports`: what each told of the person, oldest first.
+    """
+    found: dict[str, Provenance] = {}
+    before: FactMap = {}
+    for of_report, told in reports:
+        found = {fact: found[fact] if before.get(fact) == value else of_report for fact, value in told.items()}
+        before = told
+    return found

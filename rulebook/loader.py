@@ -46,6 +46,8 @@ class Law:
     derivations: tuple[CompiledDerivation, ...]
     duties: tuple[CompiledDuty, ...]
     programs: tuple[CompiledProgram, ...]
+    sources: Mapping[str, str]
+    """Pages in which rules of programs were found, by the key that programs use."""
     directory: Directory
     counties: Mapping[str, Mapping[str, str]]
     """Name of each county by its code, for jurisdictions in which a role goes by county."""
@@ -146,6 +148,7 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
         derivations=tuple(link.derivation(item) for file in files.facts for item in file.content.derivations),
         duties=duties,
         programs=programs,
+        sources=_merged(files.sources, "sources"),
         directory=Directory(tuple(spec for file in files.directory for spec in file.content.recipients), units),
         counties=counties,
         disclosure={name: DisclosurePolicy.of(spec) for name, spec in policies.items()},

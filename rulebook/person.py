@@ -59,7 +59,15 @@ def known_facts(
 
     A fact that nobody reported, that was refused, or that does not fit its type, is absent.
     """
-    known: dict[str, Value] = {"review_expired": review_expired}
+    known = {"review_expired": review_expired} | reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
+    rules = engine(law)
+    (rules.derive if presume else rules.derive_certain)(known, as_of)
+    return known
+
+
+def reported_facts(facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date) -> dict[str, Value]:
+    """What a report itself says of the person, by catalogue id, with the age that it gives on the day `as_of`."""
+    known: dict[str, Value] = {}
     for group, open_facts in (("circumstances", facts.circumstances), ("status", facts.status)):
         if open_facts is not None:
             _add_open(known, law.facts, group, open_facts)
@@ -73,8 +81,6 @@ def known_facts(
         state = law.state_of(residence)
         # The catalog names the states that some program asks for.
         known["state_of_residence"] = state if state in law.facts["state_of_residence"].values else "other"
-    rules = engine(law)
-    (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known
 
 

@@ -8,6 +8,7 @@ from contracts.facts import SubjectFacts
 from rulebook.answers import Answer, Determination, Disputed, Presumed, ProgramAnswer, Supply, digest_of
 from rulebook.changes import next_change
 from rulebook.compiled import CompiledProgram
+from rulebook.crux import make_room
 from rulebook.errors import LawError
 from rulebook.generated import Plan, engine
 from rulebook.knowledge import DERIVED, Provenance
@@ -37,6 +38,8 @@ _NOTES = {
     "not_in_force": "no version of this rule was in force on that day",
     "not_known": "no version of this rule was known on that day",
 }
+_ANYBODYS = (bool, str, Among)
+"""Yes, no, and members of lists are said of many; amounts and days are somebody's own."""
 
 
 def determine(
@@ -99,9 +102,10 @@ def record(facts: SubjectFacts, law: Law, *, jurisdiction: str, encounter_at: da
     )
 
 
-def recall(content: Mapping[str, Any], law: Law) -> Determination:
+def recall(content: Mapping[str, Any], law: Law, sources: Mapping[str, Provenance] | None = None) -> Determination:
     """The determination of which `content` is the record, in the words of `law`: the release that the record names.
 
+    `sources`: where each reported fact comes from, which no record holds.
     Raises LawError for another release, or for a form that a later version of the program wrote.
     """
     if content["form"] != FORM:
@@ -112,7 +116,7 @@ def recall(content: Mapping[str, Any], law: Law) -> Determination:
     known, presuming = content["known"], tuple(content["presuming"])
     by_id, names = readers(law), fact_names(law.facts)
     answers = tuple(
-        _told(Record.of(program, one, names), by_id[program], law, known, presuming, None)
+        _told(Record.of(program, one, names), by_id[program], law, known, presuming, None, sources)
         for program, one in sorted(content["programs"].items())
     )
     next_change_on = content["next_change_on"]
@@ -143,8 +147,10 @@ def evaluate(
     known = dict(facts)
     engine(law).derive_certain(known, as_of)
     found, presuming = records(known, law, jurisdiction, as_of, known_at)
+    if known_at is None and sources is None:
+        return _shared(found, law, known, presuming)
     by_id = readers(law)
-    return tuple(_told(one, by_id[one.program_id], law, known, presuming, known_at, sources) for one in found)
+    return tuple([_told(one, by_id[one.program_id], law, known, presuming, known_at, sources) for one in found])
 
 
 def records(
@@ -176,6 +182,32 @@ def verdicts(facts: FactMap, plan: Plan, as_of: date) -> dict[str, Answer]:
 
 def _open_sets(answers: tuple[ProgramAnswer, ...]) -> list[Any]:
     return [answer.gaps.to_settle for answer in answers if answer.gaps is not NOTHING_MISSING]
+
+
+def _shared(
+    found: tuple[Record, ...], law: Law, known: FactMap, presuming: tuple[str, ...]
+) -> tuple[ProgramAnswer, ...]:
+    """Each answer in words; what several persons are told word for word, they share, which is four answers of five.
+
+    No answer that tells an amount or a day is kept.
+    """
+    by_id = readers(law)
+    anybodys = {fact: value for fact, value in known.items() if value.__class__ in _ANYBODYS}
+    own = known.keys() - anybodys.keys()
+    answers = []
+    for record in found:
+        reader = by_id[record.program_id]
+        if not record.cites.isdisjoint(own):
+            answers.append(_told(record, reader, law, known, presuming, None))
+            continue
+        key = id(record), *map(anybodys.get, record.cites), presuming if record.presumed else None
+        kept = reader.told.get(key)
+        if kept is None:
+            make_room(reader.told)
+            # With the record, whose id would otherwise be given to another one once it is gone.
+            kept = reader.told[key] = record, _told(record, reader, law, known, presuming, None)
+        answers.append(kept[1])
+    return tuple(answers)
 
 
 def _told(
@@ -220,16 +252,22 @@ def _reasons(
         chosen_on = None if key is None or record.note == "not_known" else known.get(key)
         return () if chosen_on is None else (Reason(key or "", "version_in_force", True, str(chosen_on), False),)
     found = []
-    held = [(position, holds) for part, holds in _HOLDS for position in getattr(record, part)]
+    held: list[tuple[int, bool | None]] = [(position, True) for position in record.yes]
+    held += [(position, False) for position in record.no]
+    held += [(position, None) for position in record.open]
     for position, holds in sorted(held):
         leaf = reader.leaves[position]
         shown = leaf.shown_value(known)
+        if sources is None and (shown is None or shown is True or shown is False):
+            kept = reader.reasons.get((position, holds, shown))
+            if kept is None:
+                kept = Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds)
+                reader.reasons[position, holds, shown] = kept
+            found.append(kept)
+            continue
         source = None if shown is None or sources is None else sources.get(leaf.fact, DERIVED)
         found.append(Reason(leaf.fact, leaf.operator, leaf.shown, shown, holds, source))
     return tuple(found)
-
-
-_HOLDS = (("yes", True), ("no", False), ("open", None))
 
 
 def _citations(record: Record, program: CompiledProgram, law: Law, known_at: date | None) -> tuple[str, ...]:

@@ -33,11 +33,9 @@ def next_question(
     again; what the person did not know, only after everything else; immigration status only when no other fact is
     left to ask for, so never first.
     """
-    alone: Counter[str] = Counter()
-    together: Counter[str] = Counter()
-    for sets in open_sets:
-        for one in sets:
-            (alone if len(one) == 1 else together).update(one)
+    every = [one for sets in open_sets for one in sets]
+    alone = Counter([one[0] for one in every if len(one) == 1])
+    together = Counter([fact for one in every if len(one) > 1 for fact in one])
     asked = [fact for fact in alone.keys() | together.keys() if not_answered.get(fact) != "refused"]
 
     def rank(fact: str) -> tuple[bool, bool, float, float, str]:

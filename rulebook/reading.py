@@ -1,21 +1,19 @@
 """From the truths of comparisons to the record of one program; persons of whom the same is known share it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from rulebook.answers import Answer, Supply
+from rulebook.answers import Answer, ProgramAnswer, Supply
 from rulebook.compiled import CompiledProgram, CompiledProgramVersion
+from rulebook.crux import make_room
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
-from rulebook.missing import NOTHING_MISSING, Gaps
-from rulebook.records import Note, Record, answer_digest, fact_names
+from rulebook.missing import Explanation, Gaps
+from rulebook.records import Note, Record, fact_names
 from rulebook.schema import FactSpec
-from rulebook.trees import Evaluation, Tree
+from rulebook.trees import Evaluation, Reason, Tree
 from rulebook.values import Among, Interval
 
 if TYPE_CHECKING:
@@ -27,8 +25,6 @@ ANSWERS: dict[Truth, Answer] = {
     Truth.FALSE: "not_eligible",
 }
 SUPPLY: dict[Truth, Supply] = {Truth.TRUE: "available", Truth.UNKNOWN: "unknown", Truth.FALSE: "not_available"}
-_KEPT = 512
-"""Records of one reading that are kept."""
 _DAYS = 64
 """Days for which it is kept which version is in force."""
 _RELEASES = 8
@@ -57,11 +53,15 @@ class Reader:
         """All comparisons of the program: a record names them by their position here."""
         self.positions = {leaf.index: position for position, leaf in enumerate(self.leaves)}
         self._catalogue = law.facts
-        self._numbers = numbers
+        self.numbers = numbers
         self._released = law.release.in_force_from
         self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
         self._days: dict[date, _Reading | None] = {}
         self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
+        self.told: dict[Any, tuple[Record, ProgramAnswer]] = {}
+        """Answers in the words of the law, kept by `rulebook.programs`, like `reasons`."""
+        self.reasons: dict[tuple[int, bool | None, bool | None], Reason] = {}
+        """By the position of a comparison, whether it holds, and a value that says nothing about anybody."""
 
     def record(self, on: Evaluation, partly: Partly, known_at: date | None, presumed: Answer | None) -> Record:
         """`on` holds the truths of the whole plan; `presumed` is the outcome with the law's presumptions, if any."""
@@ -98,8 +98,7 @@ class Reader:
     def _on(self, day: date) -> "_Reading | None":
         """The version in force, of a program whose version no fact chooses."""
         if day not in self._days:
-            if len(self._days) >= _DAYS:
-                self._days.clear()
+            make_room(self._days, _DAYS)
             version = self.program.version_on(day)
             self._days[day] = None if version is None else self._reading((version,))
         return self._days[day]
@@ -117,24 +116,18 @@ class Reader:
         if found is None:
             key = self.program.spec.version_key
             cites = frozenset({key} if key is not None and note == "not_in_force" else ())
-            found = self._not_in_force[outcome, note, other] = self.finished(
-                Record(
-                    program_id=self.program.spec.id,
-                    outcome=outcome,
-                    supply="unknown",
-                    version=None,
-                    presumed=other,
-                    note=note,
-                    cites=cites,
-                )
+            found = self._not_in_force[outcome, note, other] = Record(
+                program_id=self.program.spec.id,
+                outcome=outcome,
+                supply="unknown",
+                version=None,
+                presumed=other,
+                note=note,
+                cites=cites,
+                program=self.program.spec,
+                numbers=self.numbers,
             )
         return found
-
-    def finished(self, record: Record) -> Record:
-        """With its digest and its JSON, made once for all persons who share it."""
-        digest = answer_digest(self.program.spec, record.outcome, record.supply, record.missing)
-        json = orjson.Fragment(orjson.dumps(record.content(self._numbers), option=orjson.OPT_SORT_KEYS))
-        return replace(record, digest=digest, json=json)
 
 
 class _Reading:
@@ -155,6 +148,8 @@ class _Reading:
         assert not by_key or self._by_key is not None, "only a version key leaves the version open"
         self._gaps: Gaps = versions[0].gaps if self._by_key is None else self._by_key.gaps
         leaves = {leaf.index: leaf for tree in self._trees() for leaf in tree.leaves()}
+        single = versions[0] if len(versions) == 1 else None
+        self._position = next((n for n, version in enumerate(reader.program.versions) if version is single), None)
         self.when = versions[0].when.index
         """Of the version, if it is one."""
         self._supply = tuple(version.supply for version in versions if version.spec.supply)
@@ -162,6 +157,7 @@ class _Reading:
         self._pattern = itemgetter(*indices) if indices else _nothing_asked
         self._by_day = any(type(leaf) is not Leaf for leaf in leaves.values())
         self._kept: dict[Any, Record] = {}
+        self._by_explanation: dict[tuple[Explanation, Supply, Answer | None], Record] = {}
 
     def _trees(self) -> list[Tree]:
         trees = [tree for version in self._versions for tree in (version.when, version.other_reading) if tree]
@@ -174,43 +170,55 @@ class _Reading:
             key = key, self._gaps.beyond(on, partly)
         found = self._kept.get(key)
         if found is None:
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
-            found = self._kept[key] = self._reader.finished(self._record(on, partly, truth, presumed))
+            found = self._explained(on, truth, presumed)
+            make_room(self._kept)
+            self._kept[key] = found
         return found
 
-    def _record(self, on: Evaluation, partly: Partly, truth: Truth, presumed: Answer | None) -> Record:
-        program, gaps = self._reader.program, self._gaps
-        deciding = gaps.deciding(on)
+    def _explained(self, on: Evaluation, truth: Truth, presumed: Answer | None) -> Record:
+        """Most patterns that were not seen before differ from others in what explains nothing."""
+        explanation, supply = self._gaps.explain(on), self._supply_of(on)
+        key = explanation, supply, presumed
+        found = self._by_explanation.get(key)
+        if found is None:
+            found = self._record(on, explanation, supply, truth, presumed)
+            make_room(self._by_explanation)
+            self._by_explanation[key] = found
+        return found
+
+    def _record(
+        self, on: Evaluation, explanation: Explanation, supply: Supply, truth: Truth, presumed: Answer | None
+    ) -> Record:
+        program = self._reader.program
         by_truth: dict[Truth, list[int]] = {Truth.TRUE: [], Truth.FALSE: [], Truth.UNKNOWN: []}
-        for leaf in deciding:
-            by_truth[leaf.truth(on)].append(self._reader.positions[leaf.index])
+        for leaf, holds in explanation.deciding:
+            by_truth[holds].append(self._reader.positions[leaf.index])
         is_open = truth == Truth.UNKNOWN
         wanted: set[str] = set()
         if is_open:
-            wanted = gaps.lacking(on)
+            wanted.update(explanation.lacking)
             key = program.spec.version_key
             if self._by_key is not None and key is not None:
                 wanted.add(self._catalogue[key].ask or key)
         readings = self._readings(on, truth)
         outcome: Answer = "disputed" if readings else ANSWERS[truth]
-        single = self._versions[0] if len(self._versions) == 1 else None
-        position = next((n for n, version in enumerate(program.versions) if version is single), None)
         told_apart = presumed is not None and presumed != outcome and readings is None
         return Record(
             program_id=program.spec.id,
             outcome=outcome,
-            supply=self._supply_of(on),
-            version=position,
+            supply=supply,
+            version=self._position,
             yes=tuple(by_truth[Truth.TRUE]),
             no=tuple(by_truth[Truth.FALSE]),
             open=tuple(by_truth[Truth.UNKNOWN]),
             missing=tuple(sorted(wanted)),
-            gaps=gaps.missing(on, partly) if is_open else NOTHING_MISSING,
-            would_change=gaps.would_change(on) if truth == Truth.FALSE else (),
+            gaps=explanation.missing,
+            would_change=explanation.would_change,
             presumed=presumed if told_apart else None,
             readings=readings,
-            cites=frozenset(fact for leaf in deciding for fact in leaf.facts),
+            cites=explanation.cites,
+            program=program.spec,
+            numbers=self._reader.numbers,
         )
 
     def _readings(self, on: Evaluation, truth: Truth) -> tuple[Answer, Answer] | None:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 import orjson
@@ -23,9 +24,11 @@ Note = Literal["not_in_force", "not_known"]
 ANSWER_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One program for one person. Shared by all persons of whom the same is known: it holds no value of a fact."""
+
+    # No slots: `digest` and `json` are worked out when somebody first keeps it; to tell an answer takes neither.
 
     program_id: str
     outcome: Answer
@@ -46,22 +49,25 @@ class Record:
     note: Note | None = None
     cites: frozenset[str] = frozenset()
     """Facts whose values belong to the reasons."""
-    digest: bytes = b""
-    """Of what somebody can act upon: `answer_digest`."""
-    json: orjson.Fragment = field(default=orjson.Fragment(b""), compare=False, repr=False)
+    program: Program | None = field(default=None, compare=False, repr=False)
+    """Absent from a record that was read back: it is told, and not kept again. So are the numbers."""
+    numbers: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """Of the facts in the release (`fact_names`)."""
 
-    def content(self, numbers: Mapping[str, int]) -> dict[str, Any]:
-        """Plain JSON values. Facts stand once, by their number in the release (`fact_names`), and then by their
-        position in that list; what is empty or usual is left out."""
-        sets = (*self.gaps.to_settle, *self.gaps.to_qualify, self.gaps.needed, *self.would_change)
-        facts = sorted({*self.missing, *(fact for one in sets for fact in one)})
-        at = {fact: position for position, fact in enumerate(facts)}
+    @cached_property
+    def digest(self) -> bytes:
+        """Of what somebody can act upon: `answer_digest`."""
+        assert self.program is not None, "was read back"
+        return answer_digest(self.program, self.outcome, self.supply, self.missing)
 
-        def positions(one: tuple[str, ...]) -> list[int]:
-            return [at[fact] for fact in one]
+    @cached_property
+    def json(self) -> orjson.Fragment:
+        """Made once for all persons who share it."""
+        return orjson.Fragment(orjson.dumps(self.content(), option=orjson.OPT_SORT_KEYS))
 
-        settle = [positions(one) for one in self.gaps.to_settle]
-        qualify = [positions(one) for one in self.gaps.to_qualify]
+    def content(self) -> dict[str, Any]:
+        """Plain JSON values. Facts stand once, by their number in the release, and then by their position in that
+        list; what is empty or usual is left out."""
         told: dict[str, Any] = {
             "outcome": self.outcome,
             "supply": self.supply,
@@ -69,17 +75,23 @@ class Record:
             "yes": self.yes,
             "no": self.no,
             "open": self.open,
-            "facts": [numbers[fact] for fact in facts],
-            "missing": None if len(self.missing) == len(facts) else positions(self.missing),
-            "settle": settle,
-            # Most often there is no way to a no: then both are the same.
-            "qualify": None if qualify == settle else qualify,
-            "needed": positions(self.gaps.needed),
-            "change": [positions(one) for one in self.would_change],
             "presumed": self.presumed,
             "readings": self.readings,
             "note": self.note,
         }
+        settle, qualify, needed = self.gaps.to_settle, self.gaps.to_qualify, self.gaps.needed
+        facts = sorted(set(self.missing).union(needed, *settle, *qualify, *self.would_change))
+        if facts:
+            at = {fact: position for position, fact in enumerate(facts)}
+            told |= {
+                "facts": [self.numbers[fact] for fact in facts],
+                "missing": None if len(self.missing) == len(facts) else [at[fact] for fact in self.missing],
+                "settle": [[at[fact] for fact in one] for one in settle],
+                # Most often there is no way to a no: then both are the same.
+                "qualify": None if qualify == settle else [[at[fact] for fact in one] for one in qualify],
+                "needed": [at[fact] for fact in needed],
+                "change": [[at[fact] for fact in one] for one in self.would_change],
+            }
         return {name: value for name, value in told.items() if name not in _USUAL or value != _USUAL[name]}
 
     @classmethod

@@ -11,13 +11,12 @@ from contracts.facts import SubjectFacts
 from rulebook.errors import LawError
 from rulebook.loader import Law
 from rulebook.programs import determine
+from rulebook.remarks import REMARKS
 
 Document = Mapping[str, Any]
 
-_NOT_OF_IT = ("subject_id", "determination_id", "made_at", "facts_digest")
-"""What the API or a store adds to a determination; a salted digest needs the salt, which stays sealed."""
-_OF_TODAY = ("name",)
-"""Words of today's law that the API adds to an answer."""
+_NOT_OF_IT = ("subject_id", "determination_id", "made_at", "made_from", "facts_salt")
+"""What the API or a store adds to a determination."""
 _OPTIONAL = ("note", "gaps", "presumed", "disputed", "would_change")
 
 
@@ -50,7 +49,13 @@ def replay(document: Document, facts: SubjectFacts, law: Law, *, jurisdiction: s
     noon = datetime.combine(_day(stored["as_of"]), time(12), ZoneInfo(law.jurisdictions[jurisdiction].time_zone))
     known_at = _day(stored["known_at"]) if "known_at" in stored else None
     again = determine(
-        facts, law, jurisdiction=jurisdiction, encounter_at=encounter_at, as_of=noon, known_at=known_at
+        facts,
+        law,
+        jurisdiction=jurisdiction,
+        encounter_at=encounter_at,
+        as_of=noon,
+        known_at=known_at,
+        salt=_salt(document),
     ).to_json()
     # The API leaves parts out; what it does tell has to be the same.
     told = {key: value for key, value in again.items() if key in stored}
@@ -59,7 +64,7 @@ def replay(document: Document, facts: SubjectFacts, law: Law, *, jurisdiction: s
 
 
 def as_stored(document: Document) -> dict[str, Any]:
-    """The stored form of a determination that the API told: without what was added in the words of today's law.
+    """The stored form of a determination that the API told: without what the API adds.
 
     Raises LawError for a document that is no determination.
     """
@@ -69,7 +74,9 @@ def as_stored(document: Document) -> dict[str, Any]:
     for key in ("as_of", "law_version"):
         if not isinstance(document.get(key), str):
             raise LawError(f"`{key}` is missing; write a determination as it is stored, or as the API tells it")
-    found = {key: value for key, value in document.items() if key not in _NOT_OF_IT}
+    # A salted digest cannot be worked out again without its salt.
+    left_out = _NOT_OF_IT if _salt(document) else (*_NOT_OF_IT, "facts_digest")
+    found = {key: value for key, value in document.items() if key not in left_out}
     return found | {"programs": [_stored_answer(answer) for answer in programs]}
 
 
@@ -82,10 +89,16 @@ def _stored_answer(answer: Document) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in answer.items()
-        if key not in _OF_TODAY and not (key in _OPTIONAL and value in (None, []))
+        if key not in REMARKS and not (key in _OPTIONAL and value in (None, []))
     }
-    missing = kept.get("missing", [])
-    return kept | {"missing": [one["fact"] if isinstance(one, dict) else one for one in missing]}
+    missing = [one["fact"] if isinstance(one, dict) else one for one in kept.get("missing", [])]
+    reasons = [_without_source(one) if isinstance(one, dict) else one for one in kept.get("reasons", [])]
+    return kept | {"missing": missing, "reasons": reasons}
+
+
+def _without_source(reason: Document) -> dict[str, Any]:
+    """The events that told a fact are not part of the facts: the same ones may have come by others."""
+    return {key: value for key, value in reason.items() if key != "source"}
 
 
 def _differences(stored: Document, again: Document) -> list[str]:
@@ -99,6 +112,15 @@ def _differences(stored: Document, again: Document) -> list[str]:
         else:
             found += [f"{name}: {part} differs" for part in sorted({*old, *new}) if old.get(part) != new.get(part)]
     return found
+
+
+def _salt(document: Document) -> bytes | None:
+    """What a screening was told with the digest of its facts."""
+    salt = document.get("facts_salt")
+    try:
+        return None if salt is None else bytes.fromhex(salt)
+    except (TypeError, ValueError):
+        raise LawError("facts_salt is written in hex; write it as the answer has it") from None
 
 
 def _day(text: Any) -> date:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from rulebook.values import Interval, Value
 
@@ -56,6 +56,9 @@ class Lookup:
     """12 for the month of an amount by the year."""
     taken_by: str | None = None
     _kept: dict[tuple[int, date], int | None] = field(default_factory=dict, repr=False, compare=False)
+    _bounds: dict[tuple[Value | None, date], tuple[int | None, int | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def cents(self, size: int, on: date) -> int | None:
         """The amount that is compared with; None where the table holds none."""
@@ -70,8 +73,13 @@ class Lookup:
 
     def bounds(self, size: Value | None, on: date) -> tuple[int | None, int | None]:
         """The least and the greatest threshold that the household's size allows; None where there is no bound."""
-        low, high = size_bounds(size)
-        return self.least(low, on), None if high is None else self.cents(high, on)
+        key = size, on
+        if key not in self._bounds:
+            if len(self._bounds) >= _KEPT:
+                self._bounds.clear()
+            low, high = size_bounds(size)
+            self._bounds[key] = self.least(low, on), None if high is None else self.cents(high, on)
+        return self._bounds[key]
 
     def least(self, size: int, on: date) -> int | None:
         """The threshold, or where none is held for that size the one of the largest smaller household: no less."""
@@ -88,15 +96,6 @@ class Lookup:
         if self.taken_by is not None:
             found["taken_by"] = self.taken_by
         return found | {"verified": self.table.verified}
-
-
-def in_words(threshold: Any) -> str:
-    """A threshold as an answer tells it; a table's amount as a lawyer would say it."""
-    if not (isinstance(threshold, dict) and "table" in threshold):
-        return str(threshold)
-    month = ", by the month" if threshold.get("per") == "month" else ""
-    seen = "" if threshold["verified"] else ", amounts not verified"
-    return f"{threshold['percent']} % of {threshold['table']} for {threshold['of']}{month}{seen}"
 
 
 def size_bounds(size: Value | None) -> tuple[int, int | None]:

@@ -15,13 +15,13 @@ from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.release import load_law_or_last_good
+from rulebook.releases import Releases
 from services.eligibility.adapters.rerun_process import RerunProcess, environment
 from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.api import determinations, screen
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.reading import Reading
-from services.eligibility.application.releases import Releases
 from services.eligibility.application.rerunning import Rerunning
 from services.eligibility.application.screening import Screener
 from services.eligibility.consumers.encounters import Encounters

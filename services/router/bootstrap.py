@@ -18,6 +18,7 @@ from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.release import load_law_or_last_good
+from rulebook.releases import Releases
 from services.router.adapters.endpoints import Endpoints
 from services.router.adapters.records import RecordStore
 from services.router.adapters.store import RouterStore
@@ -80,7 +81,8 @@ async def build(
     )
     deciding = Deciding(law=law, store=store, keys=keys, outbox=outbox, departures=courier, clock=clock, ids=ids)
     acknowledging = Acknowledging(store=store, keys=keys, outbox=outbox, clock=clock, ids=ids)
-    reading = Reading(store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
+    releases = Releases(law, settings.law_path)
+    reading = Reading(law=law, releases=releases, store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
     consumer = Consumer(
         database,
         bus,

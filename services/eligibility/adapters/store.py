@@ -52,6 +52,14 @@ class PostgresStore:
         )
         return {row["event_id"]: _facts(row) for row in rows}
 
+    async def reports(self, tx: Transaction, subject_ids: Collection[UUID]) -> list[Facts]:
+        rows = await tx.driver.fetch(
+            f"SELECT {_FACTS}, f.subject_id, f.encounter_id FROM subject_facts AS f WHERE subject_id = ANY($1::uuid[])"
+            " ORDER BY f.accepted_at, f.event_id",
+            list(subject_ids),
+        )
+        return [_facts(row) for row in rows]
+
     async def due(self, tx: Transaction, today: Mapping[str, date], limit: int) -> list[Standing]:
         locked = await tx.driver.fetch(
             """

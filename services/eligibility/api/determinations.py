@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from kernel.database import Database
 from kernel.http.gate import require
@@ -16,10 +16,21 @@ from services.eligibility.application.reading import OpenedDetermination, Readin
 SCOPE = "determinations:read"
 
 
+class MadeFrom(BaseModel):
+    """The encounter event whose facts were evaluated."""
+
+    event: UUID
+    at: datetime = Field(description="When it was accepted.")
+    facts_commitment: str = Field(
+        description="The event's salted commitment to those facts, in hex: the trail holds the same one."
+    )
+
+
 class SubjectDetermination(Answers):
     subject_id: UUID
     determination_id: UUID
     made_at: datetime
+    made_from: MadeFrom
 
 
 class Determinations(BaseModel):
@@ -52,5 +63,10 @@ def _told(opened: OpenedDetermination) -> SubjectDetermination:
             "subject_id": opened.subject_id,
             "determination_id": opened.evaluation.determination_id,
             "made_at": opened.evaluation.made_at,
+            "made_from": MadeFrom(
+                event=opened.facts.event_id,
+                at=opened.facts.accepted_at,
+                facts_commitment=opened.facts.sealed.commitment.hex(),
+            ),
         }
     )

@@ -1,5 +1,7 @@
 """POST /v1/screen: what somebody may be eligible for, without a record of them."""
 
+import os
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -8,6 +10,7 @@ from pydantic import BaseModel, Field
 from contracts.facts import Screening
 from kernel.http.gate import require
 from kernel.identity import Caller
+from kernel.sealing import SALT_BYTES
 from services.eligibility.api.answers import Answers, present
 from services.eligibility.application.screening import Screener
 
@@ -22,9 +25,13 @@ class NextQuestion(BaseModel):
 
 class ScreeningAnswers(Answers):
     next_question: NextQuestion | None = Field(description="The one question to ask next; null if none may be asked.")
+    facts_digest: str = Field(
+        description="SHA-256, in hex, over the salt and the facts: `firstnotice law replay` holds a report against it."
+    )
+    facts_salt: str = Field(description="In hex, and new with every answer.")
 
 
-def router(screener: Screener) -> APIRouter:
+def router(screener: Screener, *, random: Callable[[int], bytes] = os.urandom) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["screening"])
 
     @routes.post("/screen")
@@ -33,6 +40,8 @@ def router(screener: Screener) -> APIRouter:
 
         Nothing is stored and no event is published, so that asking costs the person nothing.
         """
-        return ScreeningAnswers.model_validate(present(screener.screen(body), screener.law))
+        salt = random(SALT_BYTES)
+        told = present(screener.screen(body, salt), screener.law)
+        return ScreeningAnswers.model_validate(told | {"facts_salt": salt.hex()})
 
     return routes

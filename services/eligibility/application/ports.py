@@ -83,6 +83,9 @@ class Store(Protocol):
     async def facts(self, tx: Transaction, event_ids: Collection[UUID]) -> dict[UUID, Facts]:
         """What these encounter events said, by event; not locked."""
 
+    async def reports(self, tx: Transaction, subject_ids: Collection[UUID]) -> list[Facts]:
+        """What all events said of these subjects, oldest first; not locked."""
+
     async def due(self, tx: Transaction, today: Mapping[str, date], limit: int) -> list[Standing]:
         """Subjects to look at again, by each jurisdiction's own day; locked, and left out when another has locked."""
 

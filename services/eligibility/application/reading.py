@@ -1,23 +1,26 @@
 """What was determined for the persons of an encounter, for those who may know, and with a trace that they read it."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from contracts.envelope import Event
 from contracts.events import RecordRead
-from contracts.facts import FieldGroup
+from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
 from kernel.errors import NotFound
 from kernel.identity import Caller
 from kernel.outbox import Outbox
-from kernel.sealing import unseal
+from kernel.sealing import DataKey, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import current_traceparent
+from rulebook.knowledge import Provenance, sources
 from rulebook.loader import Law
+from rulebook.person import reported_facts
 from rulebook.programs import Determination, recall
-from services.eligibility.application.ports import Evaluation, Store
-from services.eligibility.application.releases import Releases
+from rulebook.releases import Releases
+from services.eligibility.application.ports import Evaluation, Facts, Standing, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class OpenedDetermination:
     evaluation: Evaluation
     determination: Determination
     law: Law
+    facts: Facts
+    """What it was made from."""
 
 
 class Reading:
@@ -65,14 +70,18 @@ class Reading:
             raise NotFound("No determinations of an encounter with this id.")
         # Straight from the table: a read must not lag behind an erasure.
         keys = await self._keys.of_subjects(tx, [standing.subject_id for standing in standings])
+        granted = self._keys.granted or await self._keys.load_grants(tx)
+        reports = await self._store.reports(tx, keys)
         opened = []
         for standing, latest in found:
             key = keys.get(standing.subject_id)
             if key is not None:
                 groups = unseal(key, latest.determination_id, latest.sealed.groups, (FieldGroup.DETERMINATION,))
                 law = await self._releases.of(latest.law_version, latest.law_digest)
-                told = recall(groups[FieldGroup.DETERMINATION], law)
-                opened.append(OpenedDetermination(standing.subject_id, latest, told, law))
+                history = [one for one in reports if one.subject_id == standing.subject_id]
+                known = _sources(history, standing, latest, law, key, granted)
+                told = recall(groups[FieldGroup.DETERMINATION], law, known)
+                opened.append(OpenedDetermination(standing.subject_id, latest, told, law, standing.facts))
         event_id = self._ids()
         await self._outbox.append(
             tx,
@@ -104,3 +113,29 @@ class Reading:
             self._law.directory.resolve(self._reader_role, code, None, today) == caller.recipient_id
             for code in self._law.applies_in(jurisdiction)
         )
+
+
+def _sources(
+    reports: Iterable[Facts],
+    standing: Standing,
+    latest: Evaluation,
+    law: Law,
+    key: DataKey,
+    granted: Collection[FieldGroup],
+) -> dict[str, Provenance]:
+    """Which event told each fact of the latest report, and when. Raises SealBroken."""
+    last = standing.facts
+    earlier = [one for one in reports if one.accepted_at <= last.accepted_at and one.event_id != last.event_id]
+    as_of = law.local_date(standing.jurisdiction, latest.as_of)
+    return sources(
+        (
+            Provenance("reported", str(one.event_id), one.accepted_at),
+            reported_facts(
+                SubjectFacts.from_groups(unseal(key, one.event_id, one.sealed.groups, granted)),
+                law,
+                encounter_on=law.local_date(standing.jurisdiction, one.encounter_at),
+                as_of=as_of,
+            ),
+        )
+        for one in (*earlier, last)
+    )

@@ -12,9 +12,9 @@ from kernel.errors import NotFound, SubjectErased
 from kernel.sealing import unseal
 from kernel.subject_keys import SubjectKeys
 from rulebook.programs import record
+from rulebook.releases import Releases
 from services.eligibility.application.matching import content_of
 from services.eligibility.application.ports import Store
-from services.eligibility.application.releases import Releases
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ class Screener:
         self._clock = clock
         self._jurisdiction = jurisdiction
 
-    def screen(self, asked: Screening) -> Determination:
-        """All programs, as of now. Raises Invalid naming every member that is wrong, and no value."""
+    def screen(self, asked: Screening, salt: bytes) -> Determination:
+        """All programs, as of now, with a digest of the facts. Raises Invalid naming what is wrong, and no value."""
         now = self._clock()
         facts = asked.facts()
         problems = tuple(self._problems(asked, facts, now))
@@ -37,7 +37,7 @@ class Screener:
         jurisdiction = asked.jurisdiction or self._jurisdiction
         # A clock that runs ahead must not make the encounter a thing of tomorrow.
         at = min(asked.encounter_at, now)
-        return determine(facts, self.law, jurisdiction=jurisdiction, encounter_at=at, as_of=now)
+        return determine(facts, self.law, jurisdiction=jurisdiction, encounter_at=at, as_of=now, salt=salt)
 
     def _problems(self, asked: Screening, facts: SubjectFacts, now: datetime) -> Iterator[FieldError]:
         latest = now + CLOCK_SKEW

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from kernel.database import Transaction
 from kernel.sealing import Sealed
-from services.router.adapters.rows import grouped, round_of
+from services.router.adapters.rows import grouped, round_of, snapshot_of
 from services.router.application.ports import Completion, Stored, Told
 
 
@@ -13,11 +13,7 @@ class RecordStore:
 
     async def of_encounter(self, tx: Transaction, encounter_id: UUID) -> list[Stored]:
         subjects = await tx.driver.fetch(
-            """
-            SELECT subject_id, subject_number, encounter_id, agency, jurisdiction, discovered_at
-            FROM subject WHERE encounter_id = $1 ORDER BY subject_number
-            """,
-            encounter_id,
+            "SELECT * FROM subject WHERE encounter_id = $1 ORDER BY subject_number", encounter_id
         )
         ids = [row["subject_id"] for row in subjects]
         decisions = await tx.driver.fetch(
@@ -41,7 +37,13 @@ class RecordStore:
         rounds_of, completions_of, told_of = (grouped(rows, "subject_id") for rows in (decisions, completions, told))
         return [
             Stored(
-                **dict(row),
+                subject_id=row["subject_id"],
+                subject_number=row["subject_number"],
+                encounter_id=row["encounter_id"],
+                agency=row["agency"],
+                jurisdiction=row["jurisdiction"],
+                discovered_at=row["discovered_at"],
+                snapshot=snapshot_of(row),
                 rounds=tuple(round_of(one) for one in rounds_of.get(row["subject_id"], ())),
                 completions=tuple(
                     Completion(

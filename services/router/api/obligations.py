@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from kernel.database import Database
 from kernel.http.gate import require
 from kernel.identity import Caller
+from rulebook import knowledge
 from services.router.application.reading import OpenedObligation, OpenedSubject, Reading, Standing
 
 SCOPE = "encounters:read"
@@ -21,6 +22,37 @@ class Late(BaseModel):
     seconds: int
     against: Literal["law", "policy"]
     """`law`: the legal clock ran out; `policy`: later than the operator wants."""
+
+
+class NextQuestion(BaseModel):
+    """The one question to ask next for this duty. What was refused is not asked again, immigration status last."""
+
+    fact: str
+    """Id in the law's fact catalogue."""
+    question: str
+    could_settle: int
+    """How many of the person's reviews the answer could settle alone."""
+
+
+class Gaps(BaseModel):
+    """What would settle a review: sets of facts that are missing, by their ids, the smallest first.
+
+    They hold by what was reported last and by the law in force, by which the next amendment is decided.
+    """
+
+    to_settle: list[list[str]]
+    """Any one of these sets could settle it, to due or to not due."""
+    to_qualify: list[list[str]]
+    """Any one of these sets could make it due."""
+    needed: list[str]
+    """Without these it never becomes due."""
+    standings: dict[str, knowledge.Standing]
+    """What is known of each fact in a set; one that was refused is not to be asked for again."""
+    next_question: NextQuestion | None
+    county_missing: bool
+    """Nobody can be told before the county of the encounter is known."""
+    law_version: str
+    policy_version: str
 
 
 class ObligationView(BaseModel):
@@ -54,10 +86,15 @@ class ObligationView(BaseModel):
     reference: str | None
     """Of the task, such as the number of the hotline call."""
     late_by: Late | None
+    gaps: Gaps | None
+    """What would settle a review. Null for all else, and for a review that the law in force would not leave."""
     decided_by: Literal["rule", "timer", "human"] = "rule"
     decided_at: datetime
     revision: int
     citations: list[str] = []
+    citation_verified: bool | None
+    """False if the citation was not seen in the text that is in force: verify it before it is relied on. As the release
+    says by which the duty was decided; null if that one is not at hand."""
     law_version: str | None
     policy_version: str | None
 
@@ -80,6 +117,8 @@ def obligations_router(database: Database, reading: Reading) -> APIRouter:
     @routes.get("/{encounter_id}/obligations")
     async def obligations(encounter_id: UUID, caller: Annotated[Caller, Depends(require(SCOPE))]) -> Obligations:
         """Every duty about every person of an encounter that this agency reported: due, for review, or why not due.
+
+        With each that is for review comes what would settle it, and the one question to ask next.
 
         404 for everybody else, and while nothing has been decided yet. Persons who were erased are left out.
         """
@@ -112,6 +151,8 @@ def _view(opened: OpenedObligation) -> ObligationView:
             "done_at": opened.done_at,
             "fulfilled_with": opened.fulfilled_with,
             "reference": opened.reference,
+            "gaps": opened.gaps.to_json() if opened.gaps is not None else None,
+            "citation_verified": opened.citation_verified,
             "late_by": late if late is None else Late(seconds=int(late.by.total_seconds()), against=late.against),
             "decided_at": opened.decided_at,
             "law_version": opened.law_version,

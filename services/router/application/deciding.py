@@ -17,14 +17,15 @@ from contracts.events import (
     SubjectErased,
     TaskCompleted,
 )
-from contracts.facts import FieldGroup, SubjectFacts
+from contracts.facts import FieldGroup
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
-from kernel.errors import PoisonEvent, Unavailable
+from kernel.errors import PoisonEvent
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law
+from services.router.application.facts import REPORTED, grants, known_of
 from services.router.application.issuing import Issuing
 from services.router.application.outcome import Outcome
 from services.router.application.ports import Completion, Departures, NewRound, Round, Snapshot, State, Store
@@ -35,12 +36,6 @@ from services.router.domain.origin import Origin
 from services.router.domain.records import Record
 from services.router.domain.rounds import rounds
 
-_FACTS = frozenset(FieldGroup) - {
-    FieldGroup.BASIS,
-    FieldGroup.DISCLOSURE,
-    FieldGroup.ACKNOWLEDGEMENT,
-    FieldGroup.DETERMINATION,
-}
 _UNKNOWN = State(None, (), {}, {})
 
 
@@ -157,8 +152,7 @@ class Deciding:
     def _decide(self, outcome: Outcome, subject: _Subject, *, only: set[str] | None = None) -> None:
         """Every duty about a subject; `only` those whose review ran out of time, when nothing else is new."""
         snapshot, key, now = subject.snapshot, subject.key, subject.now
-        granted = self._keys.granted & _FACTS
-        facts = SubjectFacts.from_groups(unseal(key, snapshot.event_id, snapshot.sealed.groups, granted))
+        facts = known_of(snapshot, key, self._keys.granted & REPORTED)
         expired = subject.expired | (only or set())
         news: dict[str, Record] = {}
         changes: list[tuple[Change, Ruled]] = []
@@ -260,9 +254,7 @@ class Deciding:
     # -- keys and erasure --
 
     async def _open_keys(self, tx: Transaction, key_ids: set[UUID]) -> dict[UUID, DataKey]:
-        if not self._keys.granted and not await self._keys.load_grants(tx):
-            # Without grants every fact would look unknown: waiting is right, deciding is not.
-            raise Unavailable("keys.service_grant gives the router no field group; run `firstnotice migrate`")
+        await grants(tx, self._keys)
         return await self._keys.by_id(tx, key_ids)
 
     async def _forget(self, tx: Transaction, erased: Sequence[Event]) -> None:

@@ -146,6 +146,8 @@ class Stored:
     agency: str | None
     jurisdiction: str
     discovered_at: datetime
+    snapshot: Snapshot | None
+    """The facts that the last round stands on; None once the subject was erased."""
     rounds: tuple[Round, ...]
     completions: tuple[Completion, ...]
     told: dict[str, Told]

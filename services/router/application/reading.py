@@ -1,7 +1,8 @@
 """What was decided on every duty and why, for those who may know, and with a trace that they read it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -16,12 +17,20 @@ from kernel.identity import Caller
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, unseal
 from kernel.subject_keys import SubjectKeys
-from kernel.telemetry import current_traceparent
+from kernel.telemetry import current_traceparent, logger
+from rulebook.errors import LawError
 from rulebook.lateness import Lateness, lateness
-from services.router.application.ports import Records, Round, Stored
+from rulebook.loader import Law
+from rulebook.releases import Releases
+from rulebook.review import ReviewGaps
+from services.router.application.facts import ASKED, grants, known_of
+from services.router.application.ports import Records, Round, Snapshot, Stored
+from services.router.application.rulings import unsettled
 from services.router.domain import records
 from services.router.domain.identity import obligation_id
 from services.router.domain.records import Record
+
+log = logger(__name__)
 
 Standing = Literal["not_due", "review", "open", "told", "done"]
 """`told`: the recipient's system confirmed the notice and nobody answered yet; `done`: it was acknowledged as the duty
@@ -45,6 +54,10 @@ class OpenedObligation:
     """The duty whose notice fulfils this one too."""
     reference: str | None
     late: Lateness | None
+    citation_verified: bool | None = None
+    """As the release says by which it was decided; None if that one is not at hand."""
+    gaps: ReviewGaps | None = None
+    """What would settle it now, if it is for review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,19 @@ class OpenedSubject:
 class Reading:
     """The use case of reading. Never commits."""
 
-    def __init__(self, *, store: Records, keys: SubjectKeys, outbox: Outbox, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        *,
+        law: Law,
+        releases: Releases,
+        store: Records,
+        keys: SubjectKeys,
+        outbox: Outbox,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._law = law
+        self._releases = releases
         self._store = store
         self._keys = keys
         self._outbox = outbox
@@ -66,14 +91,22 @@ class Reading:
         self._ids = ids
 
     async def of_encounter(self, tx: Transaction, encounter_id: UUID, caller: Caller) -> list[OpenedSubject]:
-        """One per subject that was not erased. Raises NotFound, also for a caller who may not know."""
+        """One per subject that was not erased. Raises NotFound, also for a caller who may not know; Unavailable."""
         stored = await self._store.of_encounter(tx, encounter_id)
         if not stored or not all(_may_read(caller, one) for one in stored):
             raise NotFound("There are no obligations of an encounter with this id for this client.")
         # Straight from the table: a read must not lag behind an erasure.
         keys = await self._keys.of_subjects(tx, [one.subject_id for one in stored])
+        groups = await grants(tx, self._keys) & ASKED
         now = self._clock()
-        opened = [_opened(one, keys[one.subject_id], now) for one in stored if one.subject_id in keys]
+        opened = []
+        for one in stored:
+            key = keys.get(one.subject_id)
+            if key is not None:
+                opened.append(self._with_gaps(_opened(one, key, now), one.snapshot, key, groups, now))
+                # A millisecond or two for each: first notices of this process do not wait for all of them.
+                await asyncio.sleep(0)
+        opened = await self._with_citations(opened)
         event_id = self._ids()
         read = Event(
             id=event_id,
@@ -89,6 +122,51 @@ class Reading:
         )
         await self._outbox.append(tx, [read])
         return opened
+
+    def _with_gaps(
+        self,
+        opened: OpenedSubject,
+        snapshot: Snapshot | None,
+        key: DataKey,
+        groups: Collection[FieldGroup],
+        now: datetime,
+    ) -> OpenedSubject:
+        """With what would settle each review by the last facts and the law in force: the next report meets these."""
+        reviews = {
+            one.duty_id: bool(one.record.get("review_expired")) for one in opened.obligations if one.state == "review"
+        }
+        if not reviews or snapshot is None:
+            return opened
+        gaps = unsettled(known_of(snapshot, key, groups), snapshot, reviews, law=self._law, now=now)
+        return replace(
+            opened, obligations=tuple(replace(one, gaps=gaps.get(one.duty_id)) for one in opened.obligations)
+        )
+
+    async def _with_citations(self, opened: list[OpenedSubject]) -> list[OpenedSubject]:
+        """With what the release that decided each duty says of its citation."""
+        versions = {one.law_version for subject in opened for one in subject.obligations}
+        verified = {version: await self._verified(version) for version in versions}
+        return [
+            replace(
+                subject,
+                obligations=tuple(
+                    replace(one, citation_verified=verified[one.law_version].get(one.duty_id))
+                    for one in subject.obligations
+                ),
+            )
+            for subject in opened
+        ]
+
+    async def _verified(self, version: str | None) -> dict[str, bool]:
+        """By duty, whether its citation was verified; empty if that release is not at hand, which stops no reading."""
+        if version is None:
+            return {}
+        try:
+            law = await self._releases.of(version)
+        except LawError as error:
+            log.error("a release by which duties were decided cannot be read", law_version=version, error=error)
+            return {}
+        return {duty.spec.id: duty.spec.citation_verified for duty in law.duties}
 
 
 def _may_read(caller: Caller, stored: Stored) -> bool:

@@ -13,6 +13,7 @@ from kernel.sealing import DataKey
 from rulebook.disclosure import disclose
 from rulebook.duties import Decision, DutyFacts, decide
 from rulebook.loader import Law
+from rulebook.review import ReviewGaps, review_gaps
 from services.router.application.ports import Snapshot
 from services.router.domain.obligations import Obligation, Ruling
 
@@ -43,23 +44,38 @@ def rule(
 
     `expired`: duties whose review ran out of time. Raises LawError.
     """
-
-    def decided(review_expired: bool) -> tuple[Decision, ...]:
-        duty_facts = DutyFacts(
-            subject=facts,
-            encounter_at=snapshot.encounter_at,
-            discovered_at=snapshot.discovered_at,
-            as_of=now,
-            jurisdiction=snapshot.jurisdiction,
-            review_expired=review_expired,
-        )
-        return decide(duty_facts, law, all_duties=True)
-
-    decisions = decided(False)
+    decisions = decide(_duty_facts(facts, snapshot, now, False), law, all_duties=True)
     if expired:
-        late = {decision.duty_id: decision for decision in decided(True)}
+        again = decide(_duty_facts(facts, snapshot, now, True), law, all_duties=True)
+        late = {decision.duty_id: decision for decision in again}
         decisions = tuple(late[one.duty_id] if one.duty_id in expired else one for one in decisions)
     return decisions
+
+
+def unsettled(
+    facts: SubjectFacts, snapshot: Snapshot, reviews: Mapping[str, bool], *, law: Law, now: datetime
+) -> dict[str, ReviewGaps]:
+    """What would settle each of these reviews, by duty, and whether its time ran out. Raises LawError.
+
+    A duty is absent that `law` would decide: it stands for review by an older release, until something new is told.
+    """
+    found: dict[str, ReviewGaps] = {}
+    for expired in sorted(set(reviews.values())):
+        only = {duty_id for duty_id, late in reviews.items() if late is expired}
+        gaps = review_gaps(_duty_facts(facts, snapshot, now, expired), law, only=only)
+        found |= {one.duty_id: one for one in gaps}
+    return found
+
+
+def _duty_facts(facts: SubjectFacts, snapshot: Snapshot, now: datetime, review_expired: bool) -> DutyFacts:
+    return DutyFacts(
+        subject=facts,
+        encounter_at=snapshot.encounter_at,
+        discovered_at=snapshot.discovered_at,
+        as_of=now,
+        jurisdiction=snapshot.jurisdiction,
+        review_expired=review_expired,
+    )
 
 
 def retracted(obligation: Obligation, *, key: DataKey) -> Ruled:

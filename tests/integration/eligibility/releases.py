@@ -21,7 +21,7 @@ FOOD = "programs/food_cash_energy_child_care.yaml"
 
 
 def income(monthly_cents: int) -> dict[str, Any]:
-    known: dict[str, Any] = {"state_of_residence": "MO", "countable_resources_usd": "100"}
+    known: dict[str, Any] = {"state_of_residence": "MO", "countable_resources_cents": 10_000}
     known |= {"household_size": 1, "household_income_monthly_cents": monthly_cents}
     return {
         "age": {"birth_date": "1996-03-03", "verified_by": "document"},
@@ -35,10 +35,11 @@ GAINS, STAYS = income(186_200), income(159_600)
 
 
 def wider_release(target: Path, law: Law) -> Path:
-    """A folder with a release that has a higher income limit."""
+    """A folder with a release that has a higher income limit, and a longer time limit."""
     made = release_copy(target)
     for file, old, new in [
         (FOOD, "percent: 130,", "percent: 150,"),
+        (FOOD, "time_limits: ABAWD 3 months in 36 without", "time_limits: ABAWD 6 months in 36 without"),
         ("release.yaml", f'"{law.version}"', '"2026.12.0"'),
     ]:
         text = (made / file).read_text("utf-8")

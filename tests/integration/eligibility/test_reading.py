@@ -1,6 +1,7 @@
 """Who may read determinations, what they are told, and that it is noted: over HTTP, with the wired application."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,6 +12,10 @@ from kernel.identity import sign_request
 from kernel.service import Service
 from tests.integration.eligibility.builders import CLIENTS, Eligibility, about
 from tests.support.messaging import NOON
+
+
+def written(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 class Api:
@@ -87,6 +92,69 @@ async def test_the_latest_evaluation_is_read(eligibility: Eligibility, api: Api)
     (subject,) = (await api.read(first.encounter_id, as_="dss")).json()["subjects"]
     answers = {answer["program"]: answer["outcome"] for answer in subject["programs"]}
     assert answers["t_visa"] == "not_eligible"
+
+
+async def test_time_limits_notes_and_what_was_not_verified_are_told_with_each_answer(
+    eligibility: Eligibility, api: Api
+) -> None:
+    reported = await eligibility.report({"status": {"citizenship": "lpr"}})
+    await eligibility.handle(reported)
+    (subject,) = (await api.read(reported.encounter_id, as_="dss")).json()["subjects"]
+    answers = {answer["program"]: answer for answer in subject["programs"]}
+    assert "7 years from status; LPRs usually need 40 work quarters" in answers["ssi"]["time_limits"]
+    assert "ABAWD" in answers["snap"]["time_limits"]
+    (note,) = answers["snap"]["version_notes"]
+    assert note.startswith("Missouri has no broad-based categorical eligibility")
+    assert answers["snap"]["citation_verified"] is True
+    assert answers["u_visa"]["citation_verified"] is False
+    assert any("found in no source" in page for page in answers["u_visa"]["found_in"])
+
+
+async def test_an_answer_names_its_release_and_the_event_it_was_made_from_by_their_digests(
+    eligibility: Eligibility, api: Api
+) -> None:
+    reported = await eligibility.report({})
+    await eligibility.handle(reported)
+    (published,) = await eligibility.published()
+    stored = await eligibility.record(published)
+    (subject,) = (await api.read(reported.encounter_id, as_="dss")).json()["subjects"]
+    assert subject["law_digest"] == stored["law_digest"] == eligibility.law.digest
+    assert subject["made_from"] == {
+        "event": str(reported.id),
+        "at": written(NOON),
+        "facts_commitment": stored["facts_commitment"],
+    }
+    assert reported.commitment is not None
+    assert stored["facts_commitment"] == reported.commitment.hex()
+
+
+async def test_a_reason_says_which_event_told_the_fact_first_and_unchanged_since(
+    eligibility: Eligibility, api: Api
+) -> None:
+    facts = {
+        "age": {"birth_date": "1996-03-03", "verified_by": "document"},
+        "circumstances": {"appears_victim": True, "facts": {"disabled_or_blind": False}},
+    }
+    eligibility.now = earlier = NOON - timedelta(minutes=30)
+    first = await eligibility.report(facts | {"status": {"citizenship": "lpr"}})
+    eligibility.now = NOON
+    second = await eligibility.amend(first, facts | {"status": {"citizenship": "us_citizen"}})
+    await eligibility.handle(first, second)
+    (subject,) = (await api.read(first.encounter_id, as_="dss")).json()["subjects"]
+    reasons = {
+        (one["fact"], one["value"]): one["source"]
+        for answer in subject["programs"]
+        for one in answer["reasons"]
+        if one["value"] is None or isinstance(one["value"], (bool, str))
+    }
+    told_first = {"how": "reported", "event": str(first.id), "at": written(earlier)}
+    told_later = {"how": "reported", "event": str(second.id), "at": written(NOON)}
+    assert reasons["disabled_or_blind", False] == told_first
+    assert reasons["citizenship_status", "us_citizen"] == told_later
+    assert reasons["hhs_certification_letter", False] == {"how": "derived", "event": None, "at": None}
+    not_known = [source for (_, value), source in reasons.items() if value is None]
+    assert not_known
+    assert not any(not_known)
 
 
 async def test_an_erased_person_is_not_read_any_more(eligibility: Eligibility, api: Api) -> None:

@@ -12,8 +12,8 @@ from kernel.errors import SubjectErased as Erased
 from kernel.subject_keys import SubjectKeys
 from rulebook.errors import LawError
 from rulebook.release import load_release
+from rulebook.releases import Releases
 from services.eligibility.adapters.store import PostgresStore
-from services.eligibility.application.releases import Releases
 from services.eligibility.application.replaying import Replayed, Replaying
 from tests.integration.eligibility.builders import Eligibility, about
 from tests.support.messaging import NOON

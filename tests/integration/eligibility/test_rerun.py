@@ -18,9 +18,9 @@ from kernel.identity import sign_request
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law
+from rulebook.releases import Releases
 from services.eligibility.adapters.rerun_process import RerunProcess, environment
 from services.eligibility.adapters.store import PostgresStore
-from services.eligibility.application.releases import Releases
 from services.eligibility.application.replaying import Replaying
 from services.eligibility.application.rerunning import PARTS, Progress
 from services.eligibility.bootstrap import build
@@ -274,6 +274,8 @@ async def test_answers_are_read_in_the_words_of_the_release_that_they_were_given
     assert (snap["gaining"]["outcome"], snap["staying"]["outcome"]) == ("potentially_eligible", "not_eligible")
     (limit,) = (reason["lte"] for reason in snap["staying"]["reasons"])
     assert limit["percent"] == "130", "too much under both: told with the limit of the release that the answer is of"
+    months = {name: answer["time_limits"].split(" without")[0] for name, answer in snap.items()}
+    assert months == {"gaining": "ABAWD 6 months in 36", "staying": "ABAWD 3 months in 36"}
     assert all(answer["citations"] for answer in snap.values())
 
 

@@ -59,6 +59,7 @@ async def test_facts_in_answers_out(eligibility: Eligibility, api: Api, reader: 
     assert response.status_code == 200, response.text
     told = response.json()
     assert told["law_version"] == eligibility.law.version
+    assert told["law_digest"] == eligibility.law.digest
     assert told["as_of"] == "2026-11-22"
     answers = {answer["program"]: answer for answer in told["programs"]}
     assert answers.keys() == {program.spec.id for program in eligibility.law.programs}
@@ -69,6 +70,21 @@ async def test_facts_in_answers_out(eligibility: Eligibility, api: Api, reader: 
     question = told["next_question"]
     assert question["question"] == eligibility.law.facts[question["fact"]].question
     assert eligibility.law.facts[question["fact"]].group != "status"
+
+
+async def test_time_limits_and_what_was_not_verified_are_told_with_each_answer(api: Api) -> None:
+    told = (await api.screen(asking({"status": {"citizenship": "lpr"}}))).json()
+    answers = {answer["program"]: answer for answer in told["programs"]}
+    assert "LPRs usually need 40 work quarters" in answers["ssi"]["time_limits"]
+    assert answers["snap"]["version_notes"]
+    assert (answers["snap"]["citation_verified"], answers["u_visa"]["citation_verified"]) == (True, False)
+
+
+async def test_the_facts_are_told_by_a_salted_digest_that_is_another_one_each_time(api: Api) -> None:
+    one, other = (await api.screen(asking())).json(), (await api.screen(asking())).json()
+    assert one["programs"] == other["programs"]
+    assert one["facts_salt"] != other["facts_salt"]
+    assert one["facts_digest"] != other["facts_digest"]
 
 
 async def test_an_answer_changes_with_the_facts(api: Api) -> None:

@@ -26,6 +26,7 @@ from kernel.outbox import Outbox
 from kernel.sealing import DataKey, seal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law, load_law
+from rulebook.releases import Releases
 from services.router.adapters.endpoints import Endpoints
 from services.router.adapters.records import RecordStore
 from services.router.adapters.store import RouterStore
@@ -194,10 +195,18 @@ class House:
         """What events of decisions tell everybody, in order."""
         return [one for event in await self.events("obligation.decided") for one in event["obligations"]]
 
-    async def read(self, encounter: UUID, *, agency: str = "MO0480100") -> dict[str, OpenedObligation]:
+    async def read(
+        self, encounter: UUID, *, agency: str = "MO0480100", releases: Releases | None = None
+    ) -> dict[str, OpenedObligation]:
         """What the agency reads of its one subject, by duty; nothing once that was erased."""
         reading = Reading(
-            store=RecordStore(), keys=self.keys, outbox=Outbox("router"), clock=system_clock, ids=system_ids
+            law=self.law,
+            releases=releases or Releases(self.law, None),
+            store=RecordStore(),
+            keys=self.keys,
+            outbox=Outbox("router"),
+            clock=system_clock,
+            ids=system_ids,
         )
         caller = Caller("rms", "agency", frozenset({agency}), None, frozenset({"encounters:read"}), "t")
         async with self.database.transaction() as tx:

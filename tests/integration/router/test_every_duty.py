@@ -10,15 +10,19 @@ from kernel.errors import NotFound, PoisonEvent
 from kernel.subject_keys import SubjectKeys
 from rulebook.duties import reported_duties
 from rulebook.generated import engine
+from rulebook.loader import load_law
+from rulebook.release import archive
+from rulebook.releases import Releases
 from services.router.adapters.store import RouterStore
 from services.router.application.acknowledging import Answer
 from services.router.timers import ReviewTimer
 from tests.integration.router.house import House, Worker, a_house, adult, endpoint, minor, of_unknown_age
 from tests.support.loops import running
 from tests.support.wait import until
+from tests.unit.rulebook.builders import release_copy
 
 pytestmark = pytest.mark.postgres
-HOTLINE, STATEMENT = "MO.210_1500.HOTLINE", "MO.210_125.STATEMENT"
+HOTLINE, STATEMENT, NCIC = "MO.210_1500.HOTLINE", "MO.210_125.STATEMENT", "US.41307.NCIC"
 
 
 def silent(house: House) -> Worker:
@@ -53,6 +57,35 @@ async def test_a_duty_that_is_not_due_says_why(house: House) -> None:
     hotline = (await house.read(report.key))[HOTLINE]
     assert (hotline.state, hotline.record["basis"], hotline.record["channel"]) == ("not_due", ["adult"], "task")
     assert any(reason.startswith("age_years") for reason in hotline.record["reasons"])
+
+
+async def test_what_was_not_verified_is_told_as_the_release_has_it_that_decided(house: House, tmp_path: Path) -> None:
+    report = await house.report(minor())
+    await house.handle(silent(house), report)
+    found = await house.read(report.key)
+    assert {one: found[one].citation_verified for one in (HOTLINE, NCIC)} == {HOTLINE: True, NCIC: False}
+    folder = release_copy(tmp_path)
+    for file, old, new in [
+        ("duties/us_others.yaml", "    citation_verified: false\n", ""),
+        ("release.yaml", f'"{house.law.version}"', '"2099.1.0"'),
+    ]:
+        text = (folder / file).read_text("utf-8")
+        assert old in text
+        (folder / file).write_text(text.replace(old, new), "utf-8")
+    archive(folder)
+    newer = load_law(folder)
+    assert all(duty.spec.citation_verified for duty in newer.duties if duty.spec.id == NCIC)
+    found = await house.read(report.key, releases=Releases(newer, folder))
+    assert found[NCIC].citation_verified is False
+
+
+async def test_duties_are_read_also_where_the_release_that_decided_is_gone(house: House) -> None:
+    report = await house.report(minor())
+    await house.handle(silent(house), report)
+    await house.rows("UPDATE decision SET law_version = '1999.1.0' RETURNING 1")
+    found = await house.read(report.key)
+    assert found[HOTLINE].state == "open"
+    assert found[HOTLINE].citation_verified is None
 
 
 async def test_tasks_get_no_notice_and_their_outcomes_are_nowhere_in_the_open(house: House) -> None:

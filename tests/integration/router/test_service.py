@@ -79,6 +79,8 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
             # 20 minutes after discovery, where the policy wants 15.
             assert obligations["MO.566_223.DSS"]["late_by"]["against"] == "policy"
             assert obligations["MO.210_1500.HOTLINE"]["because"] == ["adult"]
+            assert obligations["MO.210_1500.HOTLINE"]["citation_verified"] is True
+            assert obligations["US.41307.NCIC"]["citation_verified"] is False
             assert ready["law_version"] == obligations["MO.566_223.DSS"]["law_version"] == house.law.version
             assert ready["policy_version"].startswith(house.law.policy_version.partition("+")[0])
         finally:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from launcher.cli import main
 from launcher.law_cases import read_case
 from launcher.law_commands import app
+from rulebook.knowledge import Provenance
 from rulebook.loader import LAW, load_law
 from rulebook.programs import determine
 from services.eligibility.api.answers import present
@@ -126,14 +127,27 @@ def test_a_release_that_is_none_is_named_with_those_that_are(
     assert "blocks.yaml, line 1, at blocks" in told
 
 
+SALT = bytes(range(32))
+
+
 def determination(tmp_path: Path, *, as_api: bool) -> tuple[Path, dict[str, Any]]:
     law = load_law()
     case = read_case(MINOR, 1, law)
-    found = determine(case.facts, law, jurisdiction="MO", encounter_at=case.encounter_at, as_of=noon("2026-11-22"))
+    event = {"event": "5b8f7a7e-0000-4000-8000-000000000001", "at": "2026-11-22T12:00:00Z"}
+    found = determine(
+        case.facts,
+        law,
+        jurisdiction="MO",
+        encounter_at=case.encounter_at,
+        as_of=noon("2026-11-22"),
+        salt=SALT if as_api else None,
+        sources={"appears_victim": Provenance("reported", event["event"], noon("2026-11-22"))} if as_api else None,
+    )
     stored = found.to_json()
     if as_api:
-        told = ScreeningAnswers.model_validate(present(found, law)).model_dump(mode="json")
-        stored = told | {"determination_id": "5b8f7a7e-0000-4000-8000-000000000000"}
+        told = present(found, law) | {"facts_salt": SALT.hex()}
+        stored = ScreeningAnswers.model_validate(told).model_dump(mode="json")
+        stored |= {"determination_id": "5b8f7a7e-0000-4000-8000-000000000000", "made_from": event}
     path = tmp_path / "determination.json"
     path.write_text(json.dumps(stored), "utf-8")
     return path, stored
@@ -145,6 +159,23 @@ def test_a_determination_is_replayed_to_the_same_bytes(tmp_path: Path, as_api: b
     result = CliRunner().invoke(app, ["replay", str(path), "--facts", str(MINOR)])
     assert result.exit_code == 0, result.output
     assert f"under law {VERSION}" in result.output
+
+
+def test_a_screening_of_other_facts_is_noticed_by_their_digest_where_answers_agree(tmp_path: Path) -> None:
+    path, stored = determination(tmp_path, as_api=True)
+    report = json.loads(MINOR.read_text("utf-8"))
+    report["subjects"][0]["circumstances"]["facts"] = {
+        **report["subjects"][0]["circumstances"].get("facts", {}),
+        "limited_english": True,
+    }
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(report), "utf-8")
+    result = CliRunner().invoke(app, ["replay", str(path), "--facts", str(other)])
+    assert result.output.startswith("facts_digest differs\n1 differences")
+    path.write_text(json.dumps(stored | {"facts_salt": "Zq-canary"}), "utf-8")
+    result = CliRunner().invoke(app, ["replay", str(path), "--facts", str(MINOR)])
+    assert result.exit_code != 0
+    assert "Zq-canary" not in result.output
 
 
 def test_what_was_altered_is_named_without_its_value(tmp_path: Path) -> None:

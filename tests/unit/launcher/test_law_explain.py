@@ -46,23 +46,28 @@ def screening(tmp_path: Path, **circumstances: object) -> str:
     return str(path)
 
 
+def joined(told: str) -> str:
+    """Lines that were broken for width, in one piece."""
+    return " ".join(told.replace("│", " ").split())
+
+
 def test_a_program_with_missing_facts_says_what_to_ask(run: Run, tmp_path: Path) -> None:
     code, told = run("t_visa", screening(tmp_path))
     assert code == 0
     assert "potentially eligible" in told
     assert "version in force from 2024-08-28" in told
     assert "8 USC 1101(a)(15)(T)" in told
-    assert "unknown: severe_form is True (not asked)  <- decides" in told
-    assert "missing" in told
-    assert "any one of these sets could settle it" in told
-    assert "never yes without" in told
+    assert "open: severe_form is yes (not asked)  <- decides" in told
+    assert "severe_form (not asked): " in told
+    assert "each line could settle it by itself" in told
+    assert "no yes without" in told
 
 
 def test_a_program_that_is_a_no_says_what_decided_it(run: Run) -> None:
     code, told = run("t_visa", MINOR)
     assert code == 0
     assert "as of 2026-11-22: not eligible" in told
-    assert "false: citizenship_status" in told
+    assert "not met: citizenship_status" in told
 
 
 def test_a_duty_that_is_due_names_the_rule_that_applies(run: Run) -> None:
@@ -70,7 +75,9 @@ def test_a_duty_that_is_due_names_the_rule_that_applies(run: Run) -> None:
     assert code == 0
     assert "(MO.566_223.JJ): due" in told
     assert "due if: this one applies" in told
-    assert "to mo-jo-31 (juvenile_justice)" in told
+    assert "to Juvenile officer, judicial circuit 31 (mo-jo-31), by a notice that is sent" in told
+    assert "owed by: law enforcement agency; set off by: First encounter" in told
+    assert "as soon as possible, the law gives no number (the operator's own target, which is no law: " in told
     assert "s. 211.031" in told
 
 
@@ -78,7 +85,7 @@ def test_a_duty_that_is_not_due_says_why(run: Run, tmp_path: Path) -> None:
     code, told = run("MO.566_223.DSS", screening(tmp_path, appears_victim=False))
     assert code == 0
     assert "(MO.566_223.DSS): not due" in told
-    assert "true: appears_victim is False (known: False)  <- decides" in told
+    assert "met: appears_victim is no (reported: no)  <- decides" in told
 
 
 def test_an_unknown_id_is_answered_with_near_ones(run: Run) -> None:
@@ -120,7 +127,7 @@ def test_a_missing_file_or_subject_is_named(run: Run, tmp_path: Path) -> None:
 def test_refused_not_known_and_not_asked_are_kept_apart(run: Run, tmp_path: Path) -> None:
     path = screening(tmp_path, facts={"severe_form": "refused", "le_cooperation": "unknown"})
     _, told = run("t_visa", path)
-    assert "unknown: severe_form is True (refused, do not ask again)" in told
+    assert "open: severe_form is yes (refused, do not ask again)" in told
     assert "le_cooperation (asked, and not known):" in told
     assert "extreme_hardship_if_removed (not asked):" in told
 
@@ -143,7 +150,7 @@ def test_what_is_only_presumed_is_not_called_known(run: Run, tmp_path: Path) -> 
     shown = explain("US.7105.HHS24", read_case(path, 1, law), law, jurisdiction="MO", as_of=date(2026, 11, 22))
     console = Console(width=132, record=True, file=StringIO())
     console.print(shown)
-    assert "is_minor is True (presumed: True)" in console.export_text()
+    assert "is_minor is yes (presumed: yes)" in console.export_text()
     _, told = run("interim_assistance_letter", str(path))
     assert "presumed, not known" in told
 
@@ -151,14 +158,49 @@ def test_what_is_only_presumed_is_not_called_known(run: Run, tmp_path: Path) -> 
 def test_a_review_says_which_fact_would_settle_it(run: Run, tmp_path: Path) -> None:
     _, told = run("MO.566_223.JJ", screening(tmp_path))
     assert "(MO.566_223.JJ): review" in told
-    assert "any one of these sets could settle it" in told
+    assert "each line could settle it by itself" in told
     assert "age_years" in told
-    assert "missing: the county of the encounter" in told
+    assert "to ask: the county of the encounter" in told
 
 
 def test_a_limit_by_household_is_told_in_words_with_what_was_not_verified(run: Run, tmp_path: Path) -> None:
     path = screening(tmp_path, facts={"household_size": "2..3", "household_income_monthly_cents": "0..150000"})
     _, told = run("snap", path)
-    words = "household_income_monthly_cents lte 130 % of us.poverty_guideline for household_size, by the month"
-    flat = " ".join(told.replace("│", " ").split())
-    assert f"true: {words}, amounts not verified (known: household_income_monthly_cents 0..150000" in flat
+    words = "household_income_monthly_cents at most 130 % of us.poverty_guideline for household_size, by the month"
+    flat = joined(told)
+    amounts = "household_income_monthly_cents $0.00 to $1,500.00, household_size 2 to 3"
+    assert f"met: {words}, amounts not verified (reported: {amounts})" in flat
+    one = screening(tmp_path, facts={"household_size": 1, "household_income_monthly_cents": 150_000})
+    _, told = run("snap", one)
+    assert ", here $1,729.00 (reported: household_income_monthly_cents $1,500.00, household_size 1)" in joined(told)
+
+
+def test_time_limits_and_the_note_of_the_version_are_told(run: Run, tmp_path: Path) -> None:
+    _, told = run("ssi", screening(tmp_path))
+    assert "time limits, beside the conditions: Refugee-type groups" in joined(told)
+    assert "LPRs usually need 40 work quarters" in joined(told)
+    _, told = run("snap", screening(tmp_path))
+    assert "note: Missouri has no broad-based categorical eligibility" in joined(told)
+
+
+@pytest.mark.parametrize("rule", ["u_visa", "US.41307.NCIC"])
+def test_what_was_not_verified_says_so(run: Run, rule: str) -> None:
+    _, told = run(rule, MINOR)
+    assert "NOT VERIFIED" in told
+    _, told = run("t_visa" if rule == "u_visa" else "MO.566_223.JJ", MINOR)
+    assert "NOT VERIFIED" not in told
+
+
+def test_what_was_reported_and_what_follows_from_it_are_kept_apart(run: Run) -> None:
+    _, told = run("ssi", MINOR)
+    assert "citizenship_status is one of us_citizen, us_national (reported: us_citizen)" in told
+    assert "hhs_certification_letter is yes (follows: no)" in told
+
+
+def test_a_clock_says_from_where_it_runs_and_a_rule_that_does_not_apply_decides_nothing(run: Run) -> None:
+    _, told = run("US.41307.NCIC", MINOR)
+    assert "clock: within 2 hours of discovery, until 2026-10-23 15:15-05:00" in told
+    _, told = run("MO.566_223.JJ", str(EXAMPLES / "05-says-19-looks-younger.json"))
+    assert "open: protective_custody_taken is yes (not asked)\n" in told
+    assert "met: apparent_minor is yes (reported: yes)  <- decides" in told
+    assert "not known; once it is, a rule before this one could decide" in told

@@ -26,7 +26,7 @@ FOOD = "programs/food_cash_energy_child_care.yaml"
 def answers(law: Law, income: int) -> bytes:
     facts: dict[str, Any] = {"state_of_residence": "MO", "citizenship_status": "us_citizen"}
     facts |= {"household_size": 1, "household_income_monthly_cents": income}
-    facts["countable_resources_usd"] = "100"
+    facts["countable_resources_cents"] = 10_000
     at = noon("2026-11-22")
     return determine(person(facts, law), law, jurisdiction="MO", encounter_at=at, as_of=at).canonical()
 

@@ -1,5 +1,6 @@
 """Every duty of Missouri, of the United States and of the other states held here, as the law has it."""
 
+import re
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -31,11 +32,14 @@ DUTIES = {
     "MO.211_061.DELIVER": ("reporting_officer", "juvenile_justice", "task", "immediate"),
     "MO.210_145.CD_LE": ("child_welfare_agency", "local_law_enforcement", "task", "immediate"),
     "MO.210_145.LE_REPLY": ("reporting_agency", "childrens_division", "task", "24 hours"),
+    "MO.210_145.BEGIN": ("child_welfare_agency", "the_child", "task", "24 hours"),
     "MO.210_145.SEE_CHILD": ("child_welfare_agency", "the_child", "task", "24 hours"),
     "MO.210_795.MISSING": ("child_welfare_agency", "local_law_enforcement", "task", "2 hours"),
     "MO.210_795.NCMEC": ("child_welfare_agency", "ncmec", "task", "2 hours"),
+    "MO.210_795.FURTHER": ("child_welfare_agency", "childrens_division", "task", "24 hours"),
     "MO.595_209.RIGHTS": ("reporting_agency", "victim", "task", "asap"),
     "US.7105.HHS24": ("reporting_agency", "federal_hhs", "electronic", "24 hours"),
+    "US.7105.RFA_B": ("reporting_agency", "federal_hhs", "task", "asap"),
     "US.671_34A.LE24": ("child_welfare_agency", "law_enforcement", "task", "24 hours"),
     "US.671_35B.MISSING": ("child_welfare_agency", "law_enforcement", "task", "24 hours"),
     "US.671_35B.NCMEC": ("child_welfare_agency", "ncmec", "task", "24 hours"),
@@ -44,13 +48,20 @@ DUTIES = {
     "US.CAPTA.DEF": ("state", "public_record", "standing", None),
     "US.41307.NCIC": ("reporting_agency", "ncic", "task", "2 hours"),
     "US.1232.UAC": ("federal_agency", "federal_hhs", "task", "48 hours"),
+    "US.1232.TRANSFER": ("federal_agency", "federal_hhs", "task", "72 hours"),
     "NY.483_CC.OTDA": ("reporting_agency", "social_services", "electronic", "asap"),
     "NY.483_CC.DCJS": ("reporting_agency", "criminal_justice", "electronic", "asap"),
     "CA.236_5.VICTIM": ("reporting_agency", "victim", "task", "15 business_days"),
+    "CA.236_5.DENIAL": ("reporting_agency", "victim", "task", "15 days"),
+    "CA.236_5.RECONSIDER": ("reporting_agency", "victim", "task", "asap"),
     "IN.35_42_3_5_4.VICTIM": ("reporting_agency", "victim", "task", "15 days"),
+    "IN.35_42_3_5_4.DENIAL": ("reporting_agency", "victim", "task", "15 days"),
     "OK.21_748_2.DHS": ("reporting_agency", "child_welfare", "electronic", "immediate"),
+    "OK.21_748_2.HEARING": ("state", "custody_watch", "task", "2 business_days"),
     "NE.28_801.DHHS": ("reporting_agency", "child_welfare", "electronic", "immediate"),
+    "NE.28_801.INVESTIGATE": ("child_welfare_agency", "the_child", "task", "24 hours"),
     "IL.11_14.DCFS": ("reporting_agency", "child_welfare", "task", "immediate"),
+    "IL.11_14.INVESTIGATE": ("child_welfare_agency", "the_child", "task", "24 hours"),
     "KY.620_029.CHFS": ("reporting_agency", "child_welfare", "electronic", "immediate"),
 }
 DELIVERED = {"MO.566_223.DSS", "MO.566_223.JJ", "US.7105.HHS24"}
@@ -99,10 +110,16 @@ def test_what_was_not_verified_is_marked_in_the_data(law: Law) -> None:
     assert {"US.7105.HHS24", "MO.595_209.RIGHTS", "US.671_35B.MISSING", "US.41307.NCIC", "US.1232.UAC"} <= unverified
 
 
-def test_the_recipient_of_a_duty_can_have_a_clock_too(law: Law) -> None:
-    clocks = {d.spec.id: [(f.owed_by, f.clock.kind, f.clock.limit) for f in d.spec.followups] for d in law.duties}
-    assert clocks["NE.28_801.DHHS"] == [("recipient", "hours", 24)]
-    assert clocks["CA.236_5.VICTIM"] == [("duty_holder", "days", 15), ("duty_holder", "days", 7)]
+def test_a_duty_whose_note_tells_of_memory_or_of_what_was_not_seen_is_marked_unverified(law: Law) -> None:
+    told = [d.spec for d in law.duties if re.search("from memory|not verified|not seen", (d.spec.note or "").lower())]
+    assert {spec.id for spec in told if spec.citation_verified} == set()
+    assert {"MO.210_795.MISSING", "US.671_34A.LE24", "US.671_9C.POLICY"} <= {spec.id for spec in told}
+    states = {d.spec.jurisdiction for d in law.duties if not d.spec.citation_verified}
+    assert {"CA", "IN", "OK", "NE", "IL", "KY"} <= states
+
+
+def test_what_comes_after_a_duty_is_a_duty_with_a_clock_of_its_own(law: Law) -> None:
+    assert not [d.spec.id for d in law.duties if d.spec.followups or d.spec.side_effects]
 
 
 def test_the_statement_counts_from_custody_and_from_the_encounter_while_that_is_not_known(law: Law) -> None:

@@ -62,6 +62,31 @@ def test_there_are_at_least_150_golden_cases() -> None:
     assert len(PROGRAMS) + len(DUTIES) >= 150
 
 
+def _outcomes(found: list[Case]) -> dict[str, set[str]]:
+    outcomes: dict[str, set[str]] = {}
+    for case in found:
+        expected = case.expect["outcome"] if isinstance(case.expect, dict) else case.expect
+        outcomes.setdefault(case.subject, set()).add(expected)
+    return outcomes
+
+
+def test_every_program_has_a_case_that_is_eligible_and_one_that_is_not(law: Law) -> None:
+    found = _outcomes(PROGRAMS)
+    for program in law.programs:
+        outcomes = found.get(program.spec.id, set())
+        assert "eligible" in outcomes, program.spec.id
+        # Open to everybody: no fact is asked for, and none can deny it.
+        assert outcomes - {"eligible"} or program.spec.id == "national_hotline_referral", program.spec.id
+
+
+def test_every_duty_has_a_case_that_is_due_and_one_that_is_not(law: Law) -> None:
+    found = _outcomes(DUTIES)
+    for duty in (duty.spec for duty in law.duties if duty.spec.channel != "standing"):
+        outcomes = found.get(duty.id, set())
+        assert "due" in outcomes, duty.id
+        assert outcomes - {"due"}, duty.id
+
+
 @pytest.mark.parametrize("case", PROGRAMS, ids=lambda case: case.name)
 def test_a_program_answers_what_its_citation_says(case: Case, law: Law) -> None:
     subject = person(case.facts, law)

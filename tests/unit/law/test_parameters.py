@@ -1,21 +1,23 @@
 """Amounts by date and household size: exact, in whole cents, and not known rather than guessed."""
 
 from datetime import date, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rulebook.check import check
 from rulebook.conditions import Compare, TableAmount, walk
-from rulebook.loader import Law
+from rulebook.loader import LAW, Law
 from rulebook.parameters import NotKnown
 from rulebook.programs import evaluate
+from rulebook.schema import BlocksFile
 from rulebook.values import FactMap, Interval
 from tests.unit.rulebook.builders import release_copy
 
 GUIDELINE = "us.poverty_guideline"
+TODAY = date(2026, 11, 22)
 UNVERIFIED = "        note: The notice and its first day were seen; its amounts are from memory.\n"
 
 
@@ -39,8 +41,8 @@ def test_the_guideline_of_a_day_and_household(law: Law, on: str, size: int, cent
     [
         (GUIDELINE, "2024-01-10", 1),  # the year before is not held
         (GUIDELINE, "2026-11-22", 0),
-        ("us.ssi.federal_benefit_rate", "2027-01-01", 1),  # ends with the year until the next one is published
-        ("us.snap.resource_limit_elderly_or_disabled", "2025-10-01", 1),
+        ("mo.smi", "2027-10-01", 1),  # ends with the fiscal year until the next one is published
+        ("us.snap.resource_limit_elderly_or_disabled", "2024-09-30", 1),
         ("us.gold_price", "2026-11-22", 1),
     ],
 )
@@ -67,31 +69,28 @@ def test_the_next_change_of_a_table_is_known(law: Law) -> None:
     assert law.parameters.tables[GUIDELINE].changes_after(date(2026, 6, 1)) is None
 
 
-def test_every_percentage_is_the_one_in_the_condition_of_its_program(law: Law) -> None:
-    for name, spec in law.parameters.percentages.items():
-        (program,) = (p.spec for p in law.programs if p.spec.id == spec.program)
-        for version in spec.versions:
-            for rule in (r for r in program.versions if version.effective.holds(r.effective.from_)):
-                limits = {
-                    (Decimal(node.lte.percent), node.lte.table)
-                    for _, node in walk(rule.when)
-                    if isinstance(node, Compare) and node.fact == spec.fact and isinstance(node.lte, TableAmount)
-                }
-                assert (Decimal(version.percent), spec.of) in limits, name
-
-
-def test_every_income_limit_is_among_the_percentages(law: Law) -> None:
-    """So that whoever raises a limit finds all places in which it stands."""
-    held = {
-        (spec.program, Decimal(version.percent))
-        for spec in law.parameters.percentages.values()
-        for version in spec.versions
+def test_no_parameter_stands_there_unread(law: Law) -> None:
+    """What no condition applies would look like law, and change nothing."""
+    blocks = yaml.safe_load((LAW / "blocks.yaml").read_text("utf-8"))["blocks"]
+    conditions = [version.when for program in law.programs for version in program.spec.versions]
+    conditions += [BlocksFile.model_validate({"blocks": blocks}).blocks[name] for name in blocks]
+    read = {
+        limit.table
+        for condition in conditions
+        for _, node in walk(condition)
+        if isinstance(node, Compare) and isinstance(limit := node.threshold, TableAmount)
     }
+    assert read == set(law.parameters.tables)
+    assert not law.parameters.percentages
+
+
+def test_no_condition_compares_money_with_a_number_of_its_own(law: Law) -> None:
+    """So that whoever reads an answer learns by which table, and whether it was verified."""
     for program in law.programs:
         for version in program.spec.versions:
             for _, node in walk(version.when):
-                if isinstance(node, Compare) and isinstance(node.lte, TableAmount):
-                    assert (program.spec.id, Decimal(node.lte.percent)) in held, program.spec.id
+                if isinstance(node, Compare) and node.fact.endswith("_cents"):
+                    assert isinstance(node.threshold, TableAmount), program.spec.id
 
 
 def test_a_limit_that_was_not_verified_says_so_in_the_answer(law: Law) -> None:
@@ -114,7 +113,7 @@ def test_a_limit_that_was_not_verified_says_so_in_the_answer(law: Law) -> None:
 
 def test_a_limit_of_a_day_that_is_not_held_leaves_the_answer_open_and_asks_for_nothing(law: Law) -> None:
     known = {"state_of_residence": "MO", "household_size": 1, "household_income_monthly_cents": 50_000_000}
-    known |= {"countable_resources_usd": 100, "citizenship_status": "us_citizen"}
+    known |= {"countable_resources_cents": 10_000, "citizenship_status": "us_citizen"}
     found = evaluate(known, law, jurisdiction="MO", as_of=date(2024, 9, 30))
     (snap,) = (answer for answer in found if answer.program_id == "snap")
     assert (snap.outcome, snap.missing) == ("potentially_eligible", ())
@@ -122,7 +121,11 @@ def test_a_limit_of_a_day_that_is_not_held_leaves_the_answer_open_and_asks_for_n
 
 
 def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None:
-    known: FactMap = {"state_of_residence": "MO", "countable_resources_usd": 100, "citizenship_status": "us_citizen"}
+    known: FactMap = {
+        "state_of_residence": "MO",
+        "countable_resources_cents": 10_000,
+        "citizenship_status": "us_citizen",
+    }
     some: list[tuple[FactMap, set[str]]] = [
         ({}, {"household_income_monthly_cents", "household_size"}),
         ({"household_income_monthly_cents": 300_000}, {"household_size"}),
@@ -136,22 +139,14 @@ def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None
         assert set(snap.missing) == missing
 
 
-@pytest.mark.parametrize(
-    ("program", "table", "fact"),
-    [
-        ("snap", "us.snap.resource_limit", "countable_resources_usd"),
-        ("ssi", "us.ssi.resource_limit", "countable_resources_usd"),
-        ("mo_temporary_assistance", "mo.ta.resource_limit", "countable_resources_usd"),
-        ("liheap", "mo.liheap.resource_limit", "countable_resources_usd"),
-    ],
-)
-def test_every_dollar_limit_is_the_one_in_the_condition_of_its_program(
-    law: Law, program: str, table: str, fact: str
-) -> None:
-    (spec,) = (p.spec for p in law.programs if p.spec.id == program)
-    rule = spec.versions[-1]
-    (limit,) = {n.lte for _, n in walk(rule.when) if isinstance(n, Compare) and n.fact == fact}
-    assert law.parameters.value(table, date(2026, 11, 22)) == Decimal(str(limit)) * 100
+@pytest.mark.parametrize("program", ["snap", "ssi", "mo_temporary_assistance", "liheap"])
+def test_a_limit_of_resources_that_was_not_verified_says_so_in_the_answer(law: Law, program: str) -> None:
+    known: FactMap = {"countable_resources_cents": 1_000_000, "household_size": 1}
+    answers = {answer.program_id: answer for answer in evaluate(known, law, jurisdiction="MO", as_of=TODAY)}
+    assert answers[program].outcome == "not_eligible"
+    reasons = [reason for reason in answers[program].reasons if reason.fact == "countable_resources_cents"]
+    assert reasons
+    assert all(reason.threshold["verified"] is False for reason in reasons)
 
 
 def test_what_was_not_verified_says_so(law: Law) -> None:
@@ -168,7 +163,6 @@ def test_what_was_not_verified_says_so(law: Law) -> None:
         ('cite: ["90 FR 5917 (17 January 2025)"]', "cite: []", "at least 1"),
         ("program: snap, month", "program: stamps, month", "us.poverty_guideline names no day on which snap takes it"),
         ("month: 10, day: 1", "month: 10, day: 31", "less than or equal to 28"),
-        ("of: us.poverty_guideline", "of: us.fpl", "there is no table us.fpl"),
         (
             "        note: The notice and its first day were seen; its amounts are from memory.\n",
             "",

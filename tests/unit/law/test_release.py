@@ -75,7 +75,7 @@ def test_contract_services_under_566_223_need_a_confirmed_victim(law: Law) -> No
 @pytest.mark.parametrize(
     ("program_id", "changes"),
     [
-        ("snap", ["2025-07-04"]),
+        ("snap", ["2025-07-04", "2025-10-31", "2025-12-09"]),  # the last two: a dispute and its end
         ("rca", ["2025-05-05"]),
         ("rma", ["2025-05-05"]),
         ("mohealthnet_adult_expansion", ["2026-10-01", "2027-01-01"]),
@@ -90,6 +90,25 @@ def test_contract_services_under_566_223_need_a_confirmed_victim(law: Law) -> No
 def test_each_dated_change_of_the_law_is_a_version(law: Law, program_id: str, changes: list[str]) -> None:
     (program,) = (p for p in law.programs if p.spec.id == program_id)
     assert [str(version.spec.effective.from_) for version in program.versions[1:]] == changes
+
+
+def test_each_version_that_public_law_119_21_changed_cites_it(law: Law) -> None:
+    medical = ("mohealthnet_adult_expansion", "mohealthnet_kids", "mo_chip", "mohealthnet_pregnant")
+    for program in (p for p in law.programs if p.spec.id in (*medical, "mohealthnet_former_foster")):
+        changed = [v.spec for v in program.versions if v.spec.effective.from_ >= date(2026, 10, 1)]
+        assert changed, program.spec.id
+        for version in changed:
+            assert any("P.L. 119-21 s.71109" in line for line in version.cite), program.spec.id
+
+
+def test_the_disputes_before_the_courts_are_held_with_both_readings(law: Law) -> None:
+    held = {
+        (program.spec.id, str(version.spec.effective.from_), str(version.spec.effective.until))
+        for program in law.programs
+        for version in program.versions
+        if version.spec.dispute is not None
+    }
+    assert held == {("snap", "2025-10-31", "2025-12-09"), ("dese_ael", "2025-07-11", "None")}
 
 
 def test_immigration_facts_are_a_group_of_their_own_and_highly_sensitive(law: Law) -> None:

@@ -21,7 +21,7 @@ def grid() -> Mapping[str, list[Value]]:
     trees = [tree for program in law.programs for tree in program.trees()]
     trees += [derivation.when for derivation in law.derivations]
     trees += [rule.when for duty in law.duties for version in duty.versions for rule in version.rules]
-    of_two: dict[str, dict[Value, None]] = {}
+    of_two: dict[str, dict[int, None]] = {}
     for tree in trees:
         for leaf in tree.leaves():
             if isinstance(leaf, TableLeaf):
@@ -33,7 +33,8 @@ def grid() -> Mapping[str, list[Value]]:
             else:
                 leaves.setdefault(leaf.fact, {})[leaf.index] = leaf
     alone = {fact: boundary_values(found.values(), None, DAY) for fact, found in sorted(leaves.items())}
-    return alone | {fact: list(found) for fact, found in sorted(of_two.items())}
+    by_size: dict[str, list[Value]] = {fact: [*sorted(found)] for fact, found in sorted(of_two.items())}
+    return alone | by_size
 
 
 GRID = grid()

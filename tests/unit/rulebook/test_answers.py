@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
-from rulebook.answers import Determination, digest_of
+from rulebook.answers import Determination, ProgramAnswer, digest_of
 from rulebook.cells import boundary_values
 from rulebook.duties import DutyFacts, decide
 from rulebook.generated import engine
@@ -18,6 +18,7 @@ from rulebook.loader import LAW, Law, load_law
 from rulebook.missing import MOST
 from rulebook.programs import determine, evaluate, verdicts
 from rulebook.question import next_question
+from rulebook.reading import readers
 from rulebook.values import Among, FactMap, Interval
 from rulebook.ways import LARGEST
 from tests.unit.rulebook.builders import release_copy
@@ -131,12 +132,12 @@ def admitted(known: FactMap, fact: str) -> list[Any]:
 
 
 def test_a_no_says_what_would_change_it(law: Law) -> None:
-    facts = {"state_of_residence": "MO", "countable_resources_usd": 9000}
+    facts = {"state_of_residence": "MO", "countable_resources_cents": 900_000}
     facts |= {"household_income_monthly_cents": 665_000, "household_size": 1}
     answers = {a.program_id: a for a in evaluate(facts, law, jurisdiction="MO", as_of=DAY)}
     snap = answers["snap"]
     assert snap.outcome == "not_eligible"
-    assert snap.would_change == (("countable_resources_usd", "household_income_monthly_cents", "household_size"),)
+    assert snap.would_change == (("countable_resources_cents", "household_income_monthly_cents", "household_size"),)
     assert outcomes(law, {"state_of_residence": "MO"})["snap"] == "potentially_eligible"
 
 
@@ -234,22 +235,24 @@ def test_a_disputed_rule_answers_by_both_readings_where_they_differ(tmp_path: Pa
 def test_a_version_applies_to_what_was_known_only_from_the_day_it_became_known(tmp_path: Path) -> None:
     law = changed(
         tmp_path,
-        "programs/" + next(f.name for f in (LAW / "programs").iterdir() if "id: snap\n" in f.read_text("utf-8")),
-        "      - effective: {from: 2025-07-04}\n        cite:\n          - 7 USC 2014-2015\n",
-        "      - effective: {from: 2025-07-04}\n        known_from: 2027-01-01\n        cite:\n"
-        "          - 7 USC 2014-2015\n",
+        "programs/health.yaml",
+        "      - effective: {from: 2026-10-01, until: 2027-01-01}\n",
+        "      - effective: {from: 2026-10-01, until: 2027-01-01}\n        known_from: 2027-01-01\n",
     )
     facts: FactMap = {
+        "age_years": 30,
         "state_of_residence": "MO",
         "household_income_monthly_cents": 133_000,
         "household_size": 1,
-        "countable_resources_usd": 5000,
-        "citizenship_status": "us_citizen",
+        "pregnant": False,
+        "medicare_entitled": False,
+        "receives_ssi": False,
+        "citizenship_status": "asylee",
     }
-    released = law.release.in_force_from
-    assert outcomes(law, facts, DAY)["snap"] == "not_eligible"
-    assert outcomes(law, facts, DAY, known_at=max(released, DAY))["snap"] == "eligible"
-    assert outcomes(law, facts, DAY, known_at=date(2027, 1, 1))["snap"] == "not_eligible"
+    released, adults = law.release.in_force_from, "mohealthnet_adult_expansion"
+    assert outcomes(law, facts, DAY)[adults] == "not_eligible"
+    assert outcomes(law, facts, DAY, known_at=max(released, DAY))[adults] == "eligible"
+    assert outcomes(law, facts, DAY, known_at=date(2027, 1, 1))[adults] == "not_eligible"
     before = evaluate(facts, law, jurisdiction="MO", as_of=DAY, known_at=date(2000, 1, 1))
     assert {(a.outcome, a.note) for a in before} == {
         ("potentially_eligible", "no version of this rule was known on that day")
@@ -270,6 +273,34 @@ def test_a_day_whose_law_is_not_held_leaves_open_what_its_versions_do_not_agree_
     assert answer.note == "no version of this rule was in force on that day"
     assert outcomes(law, {**early, "tanf_or_ssi_eligible": True}, later)["rca"] == "not_eligible"
     assert outcomes(law, {"tanf_or_ssi_eligible": True}, later)["rca"] == "not_eligible"
+
+
+@given(st.lists(PEOPLE, min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_no_answer_is_kept_that_tells_an_amount_or_a_day(persons: list[FactMap]) -> None:
+    for person in persons:
+        evaluate(person, _LAW, jurisdiction="MO", as_of=DAY)
+    for reader in readers(_LAW).values():
+        told = [reason for _, answer in reader.told.values() for reason in answer.reasons]
+        for reason in [*told, *reader.reasons.values()]:
+            members = reason.value["one_of"] if isinstance(reason.value, dict) else [reason.value]
+            assert set(members) <= {None, True, False, *_LAW.facts[reason.fact].values}
+
+
+@given(PEOPLE)
+@settings(max_examples=40, deadline=None)
+def test_what_is_shared_in_words_is_what_each_is_told_alone(person: FactMap) -> None:
+    shared = evaluate(person, _LAW, jurisdiction="MO", as_of=DAY)
+    alone = evaluate(person, _LAW, jurisdiction="MO", as_of=DAY, sources={})
+    for one, other in zip(shared, alone, strict=True):
+        assert without_sources(one) == without_sources(other)
+
+
+def without_sources(answer: ProgramAnswer) -> dict[str, Any]:
+    found = answer.to_json()
+    for reason in found["reasons"]:
+        reason.pop("source", None)
+    return found
 
 
 # -- hashes and provenance --

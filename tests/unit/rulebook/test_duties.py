@@ -136,7 +136,8 @@ CITIZEN = {"citizenship": "us_citizen", "citizenship_verified": True}
         ),
         (VERIFIED_17, {"type": "both", "force_fraud_coercion": "not_indicated"}, None, "due", ("minor",)),
         (VERIFIED_17, {"type": "unknown"}, None, "due", ("minor",)),
-        (VERIFIED_17, {"type": "sex", "severe_form_excluded": True}, None, "not_due", ("severe_form_excluded",)),
+        (VERIFIED_17, {"type": "labor", "severe_form_excluded": True}, None, "not_due", ("severe_form_excluded",)),
+        (VERIFIED_17, {"type": "sex", "severe_form_excluded": True}, None, "due", ("minor",)),
         (VERIFIED_17, {"type": "sex"}, CITIZEN, "not_due", ("citizen_national_or_lpr",)),
         (
             VERIFIED_17,

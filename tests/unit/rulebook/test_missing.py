@@ -1,5 +1,6 @@
 """What to ask for: equal to trying every value of every set of missing facts, on rules small enough for that."""
 
+from datetime import date, timedelta
 from itertools import combinations, product
 from typing import Any
 
@@ -7,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rulebook.cells import boundary_values
+from rulebook import crux
+from rulebook.cells import Cells, boundary_values
 from rulebook.generated import generate
 from rulebook.kleene import Truth
 from rulebook.leaves import TableLeaf
-from rulebook.missing import MOST, Gaps, Missing
+from rulebook.missing import MOST, Explanation, Gaps, Missing
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, FactMap, Interval, Value
 from rulebook.ways import LARGEST
-from tests.unit.rulebook.conditions import DAY, FACTS, KNOWN, SINGLE, compiled, conditions
+from tests.unit.rulebook.conditions import ANY, DAY, FACTS, KNOWN, SINGLE, compiled, conditions
 
 SMALL = conditions([leaf for leaf in SINGLE if leaf["fact"] in ("age", "pregnant", "status", "letter", "percent")], 6)
 
@@ -23,8 +25,7 @@ SMALL = conditions([leaf for leaf in SINGLE if leaf["fact"] in ("age", "pregnant
 def missing(condition: Any, known: FactMap) -> tuple[Missing, Tree]:
     tree = compiled(condition)
     on = Evaluation(known, DAY, generate([tree])(known, DAY))
-    partly = {fact: value for fact, value in known.items() if isinstance(value, (Interval, Among))}
-    return Gaps(tree, FACTS).missing(on, partly), tree
+    return Gaps(tree, FACTS).explain(on).missing, tree
 
 
 def by_trying(tree: Tree, known: FactMap, answers: set[Truth]) -> set[tuple[str, ...]]:
@@ -80,12 +81,82 @@ def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any,
     tree = compiled(condition)
     shared, evaluate = Gaps(tree, FACTS), generate([tree])
     for known in persons:
-        partly = {fact: value for fact, value in known.items() if isinstance(value, (Interval, Among))}
         on = Evaluation(known, DAY, evaluate(known, DAY))
-        if tree.truth(on) is Truth.UNKNOWN:
-            alone = Gaps(tree, FACTS)
-            assert shared.missing(on, partly) == alone.missing(on, partly)
-            assert shared.lacking(on) == alone.lacking(on)
+        found, alone = shared.explain(on), Gaps(tree, FACTS).explain(on)
+        assert found.deciding == alone.deciding
+        assert found.cites == alone.cites
+        assert (found.missing, found.lacking) == (alone.missing, alone.lacking)
+        assert found.would_change == alone.would_change
+
+
+@given(ANY, KNOWN)
+@settings(max_examples=200, deadline=None)
+def test_the_deciding_comparisons_are_those_that_the_walker_finds(condition: Any, known: FactMap) -> None:
+    tree = compiled(condition)
+    on = Evaluation(known, DAY)
+    found = Gaps(tree, FACTS).explain(on).deciding
+    assert {leaf for leaf, _ in found} == set(tree.deciding(on))
+    assert all(holds is leaf.truth(on) for leaf, holds in found)
+
+
+@given(SMALL, KNOWN)
+@settings(max_examples=300, deadline=None)
+def test_what_would_change_a_no_are_the_smallest_sets_of_facts_to_forget(condition: Any, known: FactMap) -> None:
+    tree = compiled(condition)
+    on = Evaluation(known, DAY)
+    if tree.truth(on) is not Truth.FALSE:
+        return
+    facts = sorted({leaf.fact for leaf in tree.leaves()} & known.keys())
+    found: set[tuple[str, ...]] = set()
+    for size in range(1, LARGEST + 1):
+        for chosen in combinations(facts, size):
+            rest = {fact: value for fact, value in known.items() if fact not in chosen}
+            covered = any(set(smaller) <= set(chosen) for smaller in found)
+            if not covered and tree.truth(Evaluation(rest, DAY)) is not Truth.FALSE:
+                found.add(chosen)
+    assert Gaps(tree, FACTS).explain(on).would_change == in_order(found)
+
+
+def test_persons_of_whom_only_what_explains_nothing_differs_share_an_explanation() -> None:
+    pregnant, letter = {"fact": "pregnant", "is": True}, {"fact": "letter", "within_months": 4}
+    adult, listed = {"fact": "age", "gte": 18}, {"fact": "status", "in": ["a", "b"]}
+    gaps = Gaps(compiled({"all": [{"any": [pregnant, letter]}, adult, {"not": listed}]}), FACTS)
+
+    def of(**known: Value) -> Explanation:
+        return gaps.explain(Evaluation(known, DAY))
+
+    assert of(age=30) is of(age=40)
+    assert of(age=30, pregnant=True) is of(age=40, letter=DAY)
+    assert of(status="a") is of(status="b", age=30, letter=DAY)
+    assert of(status="a") is not of(status="a", age=3)
+    assert of(age=Interval(14, 20)) is not of(age=Interval(14, 30))
+    assert of(age=Interval(14, 20), status="a") is of(status="a")
+
+
+@given(conditions(SINGLE, 8), st.lists(KNOWN, min_size=2, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_what_went_for_want_of_room_is_found_out_again(condition: Any, persons: list[FactMap]) -> None:
+    tree = compiled(condition)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crux, "_KEPT", 2)
+        patch.setattr(crux, "_CRUXES", 2)
+        small = Gaps(tree, FACTS)
+        for known in persons * 2:
+            on = Evaluation(known, DAY)
+            assert small.explain(on).missing == Gaps(tree, FACTS).explain(on).missing
+
+
+@given(st.data(), st.dates(date(2020, 1, 1), date(2028, 12, 31)))
+@settings(max_examples=200, deadline=None)
+def test_what_is_known_of_a_day_leaves_only_cells_that_it_could_be_in_anyway(data: Any, as_of: date) -> None:
+    fact = data.draw(st.sampled_from(["letter", "born"]))
+    leaves = [leaf for one in SINGLE if one["fact"] == fact for leaf in compiled(one).leaves()]
+    near = st.integers(-400, 12_000).map(lambda days: as_of - timedelta(days=days))
+    low, high = sorted([data.draw(near), data.draw(near)])
+    cells = Cells(leaves, as_of, 3)
+    for known in (Interval(low, high), Interval(low, None), Interval(None, high)):
+        assert cells.within(known)
+        assert cells.within(known) & ~cells.all == 0
 
 
 TABLE_LEAF = {"fact": "income", "lte": {"table": "guideline", "of": "size", "percent": "50", "round": "cent_up"}}

@@ -81,7 +81,7 @@ def test_immigration_facts_count_only_in_their_own_group(law: Law) -> None:
         ("status", "pregnant", True, "belongs into circumstances.facts"),
         ("status", "hhs_letter_date", "01/02/2026", "a value of type date"),
         ("status", "t_visa_status", "lost", "none, filed, bona_fide, approved, denied"),
-        ("circumstances", "countable_resources_usd", "NaN", "a value of type decimal"),
+        ("circumstances", "countable_resources_cents", "1.5", "a value of type int"),
         ("circumstances", "household_size", "3..2", "a value of type int"),
         ("circumstances", "household_size", "two..4", "a value of type int"),
         ("circumstances", "tanf_months_used", True, "a value of type int"),

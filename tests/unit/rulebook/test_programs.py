@@ -48,7 +48,7 @@ def subject(
 
 
 # One person, by the year: 15,060 dollars in 2024, 15,650 in 2025, 15,960 in 2026; each limit is a twelfth, rounded up.
-SNAP = {"household_size": 1, "household_income_monthly_cents": 172_900, "countable_resources_usd": 3000}
+SNAP = {"household_size": 1, "household_income_monthly_cents": 172_900, "countable_resources_cents": 300_000}
 SNAP_FY2025 = SNAP | {"household_income_monthly_cents": 163_200}
 LETTER = {"hhs_certification_letter": True}
 T_VISA = {"physically_present_us_due_to_trafficking": True, "extreme_hardship_if_removed": True}
@@ -72,7 +72,8 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
         # snap: 7 USC 2014 (gross income 130 %, resources 3,000); 7 USC 2015(f) as amended by P.L. 119-21 s.10108.
         ("snap", subject(**SNAP), TODAY, OK),
         ("snap", subject(**SNAP | {"household_income_monthly_cents": 172_901}), TODAY, NO),
-        ("snap", subject(**SNAP | {"countable_resources_usd": "3000.01"}), TODAY, NO),
+        ("snap", subject(**SNAP | {"countable_resources_cents": 450_001}), TODAY, NO),
+        ("snap", subject(**SNAP | {"countable_resources_cents": 300_001}), TODAY, MAYBE),
         ("snap", subject(residence="17031", **SNAP), TODAY, NO),
         ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP_FY2025), "2025-07-03", OK),
         ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP_FY2025), "2025-07-04", NO),
@@ -243,7 +244,7 @@ def test_what_the_service_has_to_offer_is_told_apart_from_the_person(law: Law) -
 
 def test_a_no_says_which_comparison_decided_and_of_which_version(law: Law) -> None:
     answer = match(law, subject(citizenship="t_nonimmigrant", **SNAP)).answer("snap")
-    assert answer.version_from == date(2025, 7, 4)
+    assert answer.version_from == date(2025, 12, 9)
     assert {reason.fact for reason in answer.reasons} == {"citizenship_status"}
     assert all(reason.holds is False and reason.value == "t_nonimmigrant" for reason in answer.reasons)
 

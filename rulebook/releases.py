@@ -18,16 +18,16 @@ class Releases:
         self._root = root or LAW
         self._archived: dict[str, Law] = {}
 
-    async def of(self, version: str, digest: str) -> Law:
-        """Raises LawError if it is not archived, or was archived with another content."""
-        if digest == self._law.digest:
+    async def of(self, version: str, digest: str | None = None) -> Law:
+        """By its version, for who kept no digest. Raises LawError if it is not archived, or with another content."""
+        if digest == self._law.digest or (digest is None and version == self._law.version):
             return self._law
-        found = self._archived.get(digest)
+        found = self._archived.get(version)
         if found is None:
             found = await asyncio.to_thread(load_release, version, self._root)
-            if found.digest != digest:
-                raise LawError(f"release {version} is archived with another content than the answer was given under")
             while len(self._archived) >= _KEPT:
                 self._archived.pop(next(iter(self._archived)))
-            self._archived[digest] = found
+            self._archived[version] = found
+        if digest is not None and found.digest != digest:
+            raise LawError(f"release {version} is archived with another content than the answer was given under")
         return found
