@@ -80,6 +80,10 @@ def _duty_sites(files: LawFiles) -> Iterator[_Site]:
                     where = f"{duty.id} from {version.effective.from_}, rule {r + 1}"
                     when = rule.when or All(all=())
                     yield _Site(file, place if rule.when is None else (*place, "when"), where, when, before=before)
+                    for f, flag in enumerate(rule.flags):
+                        if flag.when is not None:
+                            way: Place = (*place, "flags", f, "when")
+                            yield _Site(file, way, f"{where}, flag {flag.flag}", flag.when, (when,), before)
                     before = (*before, when)
 
 

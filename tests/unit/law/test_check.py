@@ -127,6 +127,12 @@ def test_the_release_that_ships_is_sound() -> None:
             f"when: {{any: [{{fact: appears_victim, is: false}}, {NOBODY}]}}",
             BRANCH,
         ),
+        (
+            MO,
+            "when: {fact: force_or_threat_indicated, is: true}",
+            "when: {fact: protective_custody_taken, is: false}",
+            "rule 1, flag may_support_defense_566_223_2: the condition can never be true",
+        ),
         # The directory.
         (CIRCUITS, "2,Adair,29001\n", "", "county 29001 (Adair) has no recipient in the role juvenile_justice"),
         (CIRCUITS, "2,Adair,29001\n", "2,Adair,29001\n3,Adair,29001\n", "county 29001 has two units"),
