@@ -263,7 +263,9 @@ def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
     if leaf.lookup.cents(1, as_of) is None:
         return np.full(columns.rows, Truth.UNKNOWN, np.uint8)
     least = _amounts(fewest, lambda size: leaf.lookup.least(size, as_of), _OPEN_LOW)
-    greatest = _amounts(most, lambda size: leaf.lookup.cents(size, as_of), _OPEN_HIGH)
+    of_any = leaf.lookup.cents(None, as_of)
+    highest = _OPEN_HIGH if of_any is None else of_any
+    greatest = _amounts(most, lambda size: leaf.lookup.cents(size, as_of), highest)
     if leaf.operator in ("lte", "gt"):
         below, above = high <= least, low > greatest
     else:

@@ -44,7 +44,10 @@ class AmountVersion(Node):
             raise ValueError("what is not verified says so in a note: what was seen, and what is to be checked")
         return self
 
-    def for_size(self, size: int) -> int | None:
+    def for_size(self, size: int | None) -> int | None:
+        """For no size, the greatest amount of any, if there is one."""
+        if size is None:
+            return self.cents[0] if len(self.cents) == 1 and self.each_more is None else None
         if size < 1:
             return None
         if size <= len(self.cents):
@@ -111,8 +114,8 @@ class Table:
     name: str
     spec: AmountSpec
 
-    def amount(self, size: int, on: date) -> int | None:
-        """Cents for a household of `size` on a day; None where nothing is held for it."""
+    def amount(self, size: int | None, on: date) -> int | None:
+        """Cents for a household of `size` on a day, as `rulebook.tables.ParameterTable`; None where nothing is held."""
         version = self.version(on)
         return None if version is None else version.for_size(size)
 
@@ -158,8 +161,8 @@ class TakenTable:
         this_year = date(on.year, self.adoption.month, self.adoption.day)
         return this_year if this_year <= on else this_year.replace(year=on.year - 1)
 
-    def amount(self, size: int, on: date) -> int | None:
-        """Cents for a household of `size` on a day; None where nothing is held for it."""
+    def amount(self, size: int | None, on: date) -> int | None:
+        """Cents for a household of `size` on a day, as `rulebook.tables.ParameterTable`; None where nothing is held."""
         return self.table.amount(size, self.taken_on(on))
 
     def changes_after(self, on: date) -> date | None:

@@ -21,10 +21,11 @@ _CENTS = {"cent": 1, "dollar": 100}
 class ParameterTable(Protocol):
     """A table of the law, such as the poverty guidelines."""
 
-    def amount(self, size: int, on: date) -> int | None:
+    def amount(self, size: int | None, on: date) -> int | None:
         """Cents for a household of `size` (1 or more), by the version in force on that day; None if there is none.
 
-        Never less for a larger household; where it holds nothing for one size, it holds nothing for a larger one.
+        For no size, the greatest amount of any: none where amounts grow with the household. Never less for a larger
+        household; where it holds nothing for one size, it holds nothing for a larger one.
         """
 
     def changes_after(self, on: date) -> date | None:
@@ -55,13 +56,13 @@ class Lookup:
     part: int = 1
     """12 for the month of an amount by the year."""
     taken_by: str | None = None
-    _kept: dict[tuple[int, date], int | None] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[tuple[int | None, date], int | None] = field(default_factory=dict, repr=False, compare=False)
     _bounds: dict[tuple[Value | None, date], tuple[int | None, int | None]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
-    def cents(self, size: int, on: date) -> int | None:
-        """The amount that is compared with; None where the table holds none."""
+    def cents(self, size: int | None, on: date) -> int | None:
+        """The amount that is compared with, for no size the greatest of any; None where the table holds none."""
         key = (size, on)
         if key not in self._kept:
             if len(self._kept) >= _KEPT:
@@ -78,7 +79,7 @@ class Lookup:
             if len(self._bounds) >= _KEPT:
                 self._bounds.clear()
             low, high = size_bounds(size)
-            self._bounds[key] = self.least(low, on), None if high is None else self.cents(high, on)
+            self._bounds[key] = self.least(low, on), self.cents(high, on)
         return self._bounds[key]
 
     def least(self, size: int, on: date) -> int | None:

@@ -26,10 +26,10 @@ VERSION = load_law().version
 
 @pytest.fixture
 def changed(tmp_path: Path) -> str:
-    """A release in which the T visa begins later than today."""
+    """A release in which the U visa begins later than today."""
     root = Path(shutil.copytree(LAW, tmp_path / "law"))
     path = root / "programs" / "status_and_immigration.yaml"
-    path.write_text(path.read_text("utf-8").replace("{from: 2024-08-28}", "{from: 2027-08-28}"), "utf-8")
+    path.write_text(path.read_text("utf-8").replace("{from: 2007-10-17}", "{from: 2027-08-28}"), "utf-8")
     return str(root)
 
 
@@ -57,13 +57,13 @@ def test_the_same_release_changes_nothing_and_ends_with_0() -> None:
 def test_changes_are_told_by_rule_and_person_and_end_with_1(changed: str, tmp_path: Path) -> None:
     code, told = diff(VERSION, changed, "--on", str(EXAMPLES))
     assert code == 1
-    assert "t_visa" in told
+    assert "u_visa" in told
     assert "potentially eligible -> not" in told
     assert "12-labor-trafficked-minor" in told
     code, told = diff(VERSION, changed, "--on", str(EXAMPLES), "--json")
     found = json.loads(told)
     assert code == 1
-    assert {change["rule"] for change in found["programs"]} == {"t_visa"}
+    assert {change["rule"] for change in found["programs"]} == {"u_visa"}
     assert found["duties"] == []
 
 

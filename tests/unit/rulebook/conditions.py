@@ -42,7 +42,9 @@ class Guideline:
     per = "year"
     verified = True
 
-    def amount(self, size: int, on: date) -> int | None:
+    def amount(self, size: int | None, on: date) -> int | None:
+        if size is None:
+            return None
         return 1000 + (600 if on.year < 2027 else 500) * (size - 1)
 
     def changes_after(self, on: date) -> date | None:
@@ -55,18 +57,26 @@ class Guideline:
 class Capped(Guideline):
     """Holds nothing for more than two persons."""
 
-    def amount(self, size: int, on: date) -> int | None:
-        return super().amount(size, on) if size <= 2 else None
+    def amount(self, size: int | None, on: date) -> int | None:
+        return super().amount(size, on) if size is None or size <= 2 else None
+
+
+class Flat(Guideline):
+    """Thirty dollars, whatever the household."""
+
+    def amount(self, size: int | None, on: date) -> int | None:
+        return 3000
 
 
 def compiler() -> Compiler:
-    return Compiler(FACTS, {}, {}, {"guideline": Guideline(), "capped": Capped()})
+    return Compiler(FACTS, {}, {}, {"guideline": Guideline(), "capped": Capped(), "flat": Flat()})
 
 
 def compiled(condition: Any) -> Tree:
     return compiler().compile(PARSE.validate_python(condition))
 
 
+FLAT = {"table": "flat", "of": "size", "percent": "100", "round": "cent_down"}
 TABLE = {"table": "guideline", "of": "size", "percent": "133.3", "round": "cent_up"}
 SINGLE: list[dict[str, Any]] = [
     {"fact": "age", "lt": 18},
@@ -91,6 +101,7 @@ JOINT: list[dict[str, Any]] = [
     {"fact": "income", "lte": TABLE},
     {"fact": "income", "gt": TABLE | {"percent": 50, "round": "dollar_down"}},
     {"fact": "income", "lt": TABLE | {"table": "capped"}},
+    {"fact": "income", "gt": FLAT},
 ]
 
 

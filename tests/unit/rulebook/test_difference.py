@@ -57,18 +57,18 @@ def test_nothing_changes_under_the_same_release(law: Law) -> None:
 def test_a_program_is_told_with_the_version_and_the_citation_that_changed_it(law: Law, release: Release) -> None:
     release.edit(
         "programs/status_and_immigration.yaml",
-        "8 USC 1101(a)(15)(T)",
-        "8 USC 1101(a)(15)(T) as amended in a dream",
+        "8 USC 1101(a)(15)(U)",
+        "8 USC 1101(a)(15)(U) as amended in a dream",
     )
-    release.edit("programs/status_and_immigration.yaml", "{from: 2024-08-28}", "{from: 2027-08-28}")
+    release.edit("programs/status_and_immigration.yaml", "{from: 2007-10-17}", "{from: 2027-08-28}")
     found = difference(law, release.law(), CASES, jurisdiction="MO", as_of=AS_OF)
-    changes = [change for change in found.programs if change.rule == "t_visa"]
+    changes = [change for change in found.programs if change.rule == "u_visa"]
     assert {change.after for change in changes} == {"not_eligible"}
     assert {change.before for change in changes} == {"potentially_eligible"}
-    assert all("8 USC 1101(a)(15)(T) as amended in a dream" in change.citations for change in changes)
-    assert {str(change.version_before) for change in changes} == {"2024-08-28"}
+    assert all("8 USC 1101(a)(15)(U) as amended in a dream" in change.citations for change in changes)
+    assert {str(change.version_before) for change in changes} == {"2007-10-17"}
     assert {change.version_after for change in changes} == {None}
-    assert found.program_totals["t_visa"] == {("potentially_eligible", "not_eligible"): len(CASES)}
+    assert found.program_totals["u_visa"] == {("potentially_eligible", "not_eligible"): len(CASES)}
 
 
 def test_a_shorter_clock_changes_the_decision_of_those_alone_to_whom_it_applies(law: Law, release: Release) -> None:
@@ -100,19 +100,19 @@ def test_a_new_flag_is_a_change_of_those_of_whom_it_holds(law: Law, release: Rel
 
 
 def test_a_program_that_a_release_no_longer_holds_is_told(law: Law, release: Release) -> None:
-    release.edit("programs/status_and_immigration.yaml", "id: t_visa", "id: t_visa_renamed")
+    release.edit("programs/status_and_immigration.yaml", "id: u_visa", "id: u_visa_renamed")
     found = difference(law, release.law(), CASES[:1], jurisdiction="MO", as_of=AS_OF)
     assert {(change.rule, change.before, change.after) for change in found.programs} == {
-        ("t_visa", "potentially_eligible", ABSENT),
-        ("t_visa_renamed", ABSENT, "potentially_eligible"),
+        ("u_visa", "potentially_eligible", ABSENT),
+        ("u_visa_renamed", ABSENT, "potentially_eligible"),
     }
 
 
 def test_totals_count_those_that_are_not_told(law: Law, release: Release) -> None:
-    release.edit("programs/status_and_immigration.yaml", "{from: 2024-08-28}", "{from: 2027-08-28}")
+    release.edit("programs/status_and_immigration.yaml", "{from: 2007-10-17}", "{from: 2027-08-28}")
     found = difference(law, release.law(), CASES * 50, jurisdiction="MO", as_of=AS_OF, told=3)
     assert (found.persons, found.changed, found.told) == (200, 200, 3)
-    assert sum(found.program_totals["t_visa"].values()) == 200
+    assert sum(found.program_totals["u_visa"].values()) == 200
     assert len({change.case for change in found.programs}) <= 3
 
 
@@ -123,7 +123,7 @@ def test_evaluators_that_disagree_are_never_smoothed_over(
 
     def wrong(people: columns.Columns, under: Law, *more: Any, **named: Any) -> dict[str, columns.Codes]:
         codes = right(people, under, *more, **named)
-        return codes if under is law else codes | {"t_visa": np.zeros_like(codes["t_visa"])}
+        return codes if under is law else codes | {"u_visa": np.zeros_like(codes["u_visa"])}
 
     monkeypatch.setattr(columns, "answers", wrong)
     with pytest.raises(EvaluatorsDisagree):

@@ -26,7 +26,7 @@ def test_the_bytes_are_the_same_after_the_law_has_changed(tmp_path: Path) -> Non
     before = load_law(release)
     kept = stored(before)
     path = release / "programs" / "status_and_immigration.yaml"
-    path.write_text(path.read_text("utf-8").replace("{from: 2024-08-28}", "{from: 2027-08-28}"), "utf-8")
+    path.write_text(path.read_text("utf-8").replace("{from: 2007-10-17}", "{from: 2027-08-28}"), "utf-8")
     path = release / "release.yaml"
     path.write_text(path.read_text("utf-8").replace(before.version, "2099.1.0"), "utf-8")
     archive(release)

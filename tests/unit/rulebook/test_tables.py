@@ -13,7 +13,7 @@ from rulebook.kleene import Truth
 from rulebook.tables import Lookup, Rounding
 from rulebook.trees import Evaluation
 from rulebook.values import Interval, Value
-from tests.unit.rulebook.conditions import DAY, FACTS, PARSE, Guideline, compiled
+from tests.unit.rulebook.conditions import DAY, FACTS, FLAT, PARSE, Guideline, compiled
 
 THIRD = {"table": "guideline", "of": "size", "percent": "33.3", "round": "cent_down"}
 
@@ -59,6 +59,13 @@ def test_an_amount_is_compared_with_all_that_the_household_may_be(
 ) -> None:
     known = {name: value for name, value in (("income", income), ("size", size)) if value is not None}
     assert compiled({"fact": "income", "lte": THIRD}).truth(Evaluation(known, DAY)) is expected
+
+
+def test_an_amount_for_every_household_needs_no_size() -> None:
+    tree = compiled({"fact": "income", "lte": FLAT})
+    people: list[dict[str, Value]] = [{"income": 3000}, {"income": 3001}, {"income": 3001, "size": 9}]
+    assert [tree.truth(Evaluation(person, DAY)) for person in people] == [Truth.TRUE, Truth.FALSE, Truth.FALSE]
+    assert evaluate([tree], encode(people, FACTS), FACTS, DAY)[tree.index].tolist() == [3, 0, 0]
 
 
 @pytest.mark.parametrize("sizes", [(1, 2, 24, None), (1, 24, 25, None, 200_000)])
