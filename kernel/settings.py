@@ -73,6 +73,11 @@ class ServiceSettings(HttpSettings):
     law_path: Path | None = Field(
         default=None, description="Folder of the law data; absent: the one that is installed."
     )
+    law_unsealed: bool = Field(
+        default=False,
+        description="For development: apply law that `firstnotice law archive` did not seal; its answers cannot be "
+        "replayed.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of log lines."
     )

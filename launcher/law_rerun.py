@@ -138,7 +138,7 @@ async def _replay(data_dir: Path, determination: UUID) -> "Replayed":
     from kernel.keyset import Keyset
     from kernel.subject_keys import SubjectKeys
     from rulebook.errors import LawError
-    from rulebook.loader import load_law
+    from rulebook.release import load_law_or_last_good
     from rulebook.releases import Releases
     from services.eligibility.adapters.store import PostgresStore
     from services.eligibility.application.replaying import Replaying
@@ -147,7 +147,10 @@ async def _replay(data_dir: Path, determination: UUID) -> "Replayed":
         database = Database(settings.database_dsn, schema="eligibility", role="fn_eligibility", pool_size=1)
         keys = SubjectKeys(Keyset.load(settings.keyset_file), service="eligibility", clock=system_clock)
         try:
-            releases = Releases(load_law(settings.law_path), settings.law_path)
+            in_force = load_law_or_last_good(
+                settings.law_path, on=system_clock().date(), allow_unsealed=settings.law_unsealed
+            )
+            releases = Releases(in_force.law, settings.law_path)
             async with database.transaction() as tx:
                 return await Replaying(releases, PostgresStore(), keys).replay(tx, determination)
         except LawError as error:

@@ -10,10 +10,12 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 
+from kernel.clock import system_clock
 from kernel.database import Database
+from kernel.settings import load_settings
 from kernel.telemetry import configure_logging
 from launcher import ledger, verdict
-from launcher.catalogue import SERVICES, stop_on_signals
+from launcher.catalogue import SERVICES, settings_class, stop_on_signals
 from launcher.client import Signed, accepted
 from launcher.examples import (
     EXAMPLES,
@@ -33,7 +35,8 @@ from launcher.home import at
 from launcher.programs import PROGRAMS
 from launcher.report import is_open_task, show_case, show_urls
 from launcher.stack import Plan, Stack, assign_ports, running
-from rulebook.loader import Law, load_law
+from rulebook.loader import Law
+from rulebook.release import load_law_or_last_good
 
 _LOOK_SECONDS = 0.5
 _LINE_SECONDS = 1.0
@@ -72,7 +75,7 @@ async def up(options: Options, console: Console) -> int:
         async with running(plan) as stack:
             if stop.is_set():
                 return 0
-            status = await _unless_stopped(_work(stack, options, console, policy), stack, stop)
+            status = await _unless_stopped(_work(stack, options, console), stack, stop)
             if status is None or options.exit:
                 return status or 0
             console.print("Everything runs. Ctrl-C stops it.", style="bold")
@@ -98,13 +101,13 @@ async def _unless_stopped(work: Awaitable[object], stack: Stack, stop: asyncio.E
         await asyncio.gather(working, *others, return_exceptions=True)
 
 
-async def _work(stack: Stack, options: Options, console: Console, policy: Mapping[str, str]) -> int:
+async def _work(stack: Stack, options: Options, console: Console) -> int:
     await stack.until_ready()
     status = 0
     if options.examples:
         database = Database(stack.dsn, schema="audit", pool_size=2)
         try:
-            status = await _main_job(stack, options, console, database, load_law(overrides=policy))
+            status = await _main_job(stack, options, console, database, _law(stack))
         finally:
             await database.close()
     names = {name: name for name in SERVICES} | {name: program.title for name, program in PROGRAMS.items()}
@@ -112,6 +115,16 @@ async def _work(stack: Stack, options: Options, console: Console, policy: Mappin
         show_urls(console, {title: stack.plan.url(name) for name, title in names.items()})
         console.print(f"Keys, ledgers and logs: {stack.plan.home.root}", highlight=False)
     return status
+
+
+def _law(stack: Stack) -> Law:
+    """What the router applies."""
+    given = stack.plan.settings_of("router", stack.dsn, None)
+    settings = load_settings(settings_class("router"), **given)
+    today = system_clock().date()
+    return load_law_or_last_good(
+        settings.law_path, stack.plan.policy, on=today, allow_unsealed=settings.law_unsealed
+    ).law
 
 
 async def _main_job(stack: Stack, options: Options, console: Console, database: Database, law: Law) -> int:

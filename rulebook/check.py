@@ -1,17 +1,19 @@
-"""What is wrong with a release as a whole: beside what loading it refuses, a rule that can never apply, a county
-without a recipient, two recipients on one day."""
+"""What is wrong with a release as a whole, beside what loading it refuses: what can never be true, who is told by
+nobody, what nothing reads, what nobody sealed."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rulebook import schema
+from rulebook.conditions import All, Compare, Condition, walk
+from rulebook.coverage import uncovered
 from rulebook.errors import LawError
 from rulebook.loader import Law, load_law, read_files
 from rulebook.reach import Reach
-from rulebook.references import LawFiles, names, walk
 from rulebook.release import unsealed
-from rulebook.source import Finding, LawFile, Place
+from rulebook.source import Finding, LawFile, LawFiles, Place
+from rulebook.unread import unread
 
 
 def check(path: Path) -> tuple[str, ...]:
@@ -21,11 +23,21 @@ def check(path: Path) -> tuple[str, ...]:
     except LawError as error:
         return tuple(str(error).splitlines())
     files = read_files(path)
-    found = [*_unreachable(files, law), *_directory_periods(files), *_counties(files, law), *_programs_named(files)]
+    found = [*_unreachable(files, law), *uncovered(files, law), *unread(files, law)]
     seal = unsealed(path)
-    if seal is not None:
-        found.append(files.release.finding(("digest",), seal))
-    return tuple(str(finding) for finding in found)
+    return (*(str(finding) for finding in found), *((seal,) if seal is not None else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A condition where it stands: read when some others are true, and none of those before it."""
+
+    file: LawFile[Any]
+    place: Place
+    where: str
+    when: Condition
+    also: tuple[Condition, ...] = ()
+    before: tuple[Condition, ...] = ()
 
 
 def _unreachable(files: LawFiles, law: Law) -> Iterator[Finding]:
@@ -34,85 +46,51 @@ def _unreachable(files: LawFiles, law: Law) -> Iterator[Finding]:
         {name: block for file in files.blocks for name, block in file.content.blocks.items()},
         {name: value.value for name, value in law.policy.items()},
     )
-    yield from _rules(files, reach)
-    yield from _branches(files, reach)
+    for site in (*_shared_sites(files), *_duty_sites(files), *_program_sites(files)):
+        true = (site.when, *site.also)
+        if not reach.possible(true, site.before):
+            message = f"{site.where}: the condition can never be true here; correct it, or remove it"
+            yield site.file.finding(site.place, message)
+            continue
+        for part, node in walk(site.when):
+            denied = "not" in part
+            alternative = part[-2:-1] in (("any",), ("of",)) or part[-1:] == ("not",)
+            if alternative and not (reach.possible([node]) if denied else reach.possible((node, *true), site.before)):
+                message = f"{site.where}: this branch can never be true here; correct it, or remove it"
+                yield site.file.finding((*site.place, *part), message)
 
 
-def _rules(files: LawFiles, reach: Reach) -> Iterator[Finding]:
+def _shared_sites(files: LawFiles) -> Iterator[_Site]:
+    for blocks in files.blocks:
+        for name, block in blocks.content.blocks.items():
+            yield _Site(blocks, ("blocks", name), f"block {name}", block)
+    for file in files.facts:
+        for number, derivation in enumerate(file.content.derivations):
+            where = f"derivation of {', '.join(derivation.then)}"
+            yield _Site(file, ("derivations", number, "when"), where, derivation.when)
+
+
+def _duty_sites(files: LawFiles) -> Iterator[_Site]:
     for file in files.duties:
         for number, duty in enumerate(file.content.duties):
             for v, version in enumerate(duty.versions):
+                before: tuple[Condition, ...] = ()
                 for r, rule in enumerate(version.rules):
-                    before = [earlier.when for earlier in version.rules[:r] if earlier.when is not None]
-                    if not reach.can_apply(rule.when, before):
-                        message = f"{duty.id}: this rule can never apply; correct it, or remove it"
-                        yield file.finding(("duties", number, "versions", v, "rules", r), message)
+                    place: Place = ("duties", number, "versions", v, "rules", r)
+                    where = f"{duty.id} from {version.effective.from_}, rule {r + 1}"
+                    when = rule.when or All(all=())
+                    yield _Site(file, place if rule.when is None else (*place, "when"), where, when, before=before)
+                    for f, flag in enumerate(rule.flags):
+                        if flag.when is not None:
+                            way: Place = (*place, "flags", f, "when")
+                            yield _Site(file, way, f"{where}, flag {flag.flag}", flag.when, (when,), before)
+                    before = (*before, when)
 
 
-def _branches(files: LawFiles, reach: Reach) -> Iterator[Finding]:
+def _program_sites(files: LawFiles) -> Iterator[_Site]:
     for file in files.programs:
         for number, program in enumerate(file.content.programs):
+            least = program.victim_status_min
+            also = (Compare(fact="victim_status", gte=least),) if least != "none" else ()
             for v, version in enumerate(program.versions):
-                for part, node in walk(version.when):
-                    if (not part or part[-2] == "any") and "not" not in part and not reach.both(version.when, node):
-                        what = "this branch can" if part else "the condition can"
-                        message = f"{program.id}: {what} never be true; correct it, or remove it"
-                        yield file.finding(("programs", number, "versions", v, "when", *part), message)
-
-
-def _directory_periods(files: LawFiles) -> Iterator[Finding]:
-    by_role: dict[tuple[str, str], list[tuple[schema.Period, LawFile[schema.DirectoryFile], int]]] = {}
-    for file in files.directory:
-        for number, spec in enumerate(file.content.recipients):
-            by_role.setdefault((spec.role, spec.jurisdiction), []).append((spec.effective, file, number))
-    for (role, jurisdiction), entries in by_role.items():
-        ordered = sorted(entries, key=lambda entry: entry[0].from_)
-        for (earlier, _, _), (later, file, number) in pairwise(ordered):
-            if earlier.until != later.from_:
-                what = f"role {role} of {jurisdiction} has a gap or two recipients on one day"
-                message = f"{what}; write until: {later.from_} in the entry before"
-                yield file.finding(("recipients", number, "effective"), message)
-
-
-def _counties(files: LawFiles, law: Law) -> Iterator[Finding]:
-    on = law.release.in_force_from
-    for file in files.directory:
-        for number, spec in enumerate(file.content.recipients):
-            if spec.by_unit is None or not spec.effective.holds(on):
-                continue
-            place: Place = ("recipients", number, "by_unit")
-            if spec.jurisdiction not in law.counties:
-                message = (
-                    f"no list of counties for {spec.jurisdiction}; add one to `counties`, so that none is forgotten"
-                )
-                yield file.finding(place, message)
-                continue
-            for code, name in law.counties[spec.jurisdiction].items():
-                if law.directory.resolve(spec.role, spec.jurisdiction, code, on) is None:
-                    message = (
-                        f"county {code} ({name}) has no recipient in the role {spec.role}; {_add_row(spec, files)}"
-                    )
-                    yield file.finding(place, message)
-            for code, days in law.directory.clashes(spec.by_unit):
-                yield file.finding(place, f"county {code} has {days}; {_add_row(spec, files)}")
-
-
-def _add_row(spec: schema.RecipientSpec, files: LawFiles) -> str:
-    table = names(files.directory, "units")[spec.by_unit or ""]
-    file = table.file if isinstance(table, schema.UnitTable) else ""
-    return f"correct its row in directory/{file}"
-
-
-def _programs_named(files: LawFiles) -> Iterator[Finding]:
-    """Parameters name programs only to be compared with them: nothing is decided by the name."""
-    programs = {program.id for file in files.programs for program in file.content.programs}
-    for file in files.parameters:
-        named: list[tuple[Place, str]] = [
-            (("tables", name, "adopted", n), adoption.program)
-            for name, table in file.content.tables.items()
-            for n, adoption in enumerate(table.adopted)
-        ]
-        named += [(("percentages", name), spec.program) for name, spec in file.content.percentages.items()]
-        for place, program in named:
-            if program not in programs:
-                yield file.finding(place, f"{place[1]}: there is no program {program}; correct the name")
+                yield _Site(file, ("programs", number, "versions", v, "when"), program.id, version.when, also)

@@ -19,6 +19,7 @@ from rulebook.trees import AllTree, AnyTree, AtLeastTree, Evaluation, NotTree, R
 
 __all__ = ["Compiler", "Evaluation", "Leaf", "Reason", "Tree", "plus_months", "read_value", "reasons"]
 
+_MOST_PERCENT = 10_000
 _ORDER = {"lt": op.lt, "lte": op.le, "gt": op.gt, "gte": op.ge}
 
 
@@ -44,6 +45,16 @@ def read_value(spec: FactSpec, raw: Any) -> Any:
             return raw
     wanted = f"one of {', '.join(spec.values)}" if spec.type == "enum" else f"a value of type {spec.type}"
     raise ValueError(f"write {wanted}")
+
+
+def _percent(wanted: TableAmount) -> Decimal:
+    try:
+        percent = Decimal(wanted.percent)
+    except InvalidOperation:
+        percent = Decimal()
+    if not (percent.is_finite() and 0 < percent <= _MOST_PERCENT):
+        raise LawError(f"table {wanted.table}: write percent as a whole number or a quoted decimal, above 0")
+    return percent
 
 
 class Compiler:
@@ -142,10 +153,7 @@ class Compiler:
         self._must_be("int", wanted.of, "a table")
         if wanted.table not in self._tables:
             raise LawError(f"there is no table {wanted.table}; add it to law/parameters/ or correct the name")
-        try:
-            percent = Decimal(wanted.percent)
-        except InvalidOperation:
-            raise LawError(f"table {wanted.table}: write percent as a whole number or a quoted decimal") from None
+        percent = _percent(wanted)
         table = self._tables[wanted.table]
         if wanted.per is not None and table.per != "year":
             raise LawError(f"table {wanted.table} is not by the year; leave `per` out")

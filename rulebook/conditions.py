@@ -11,6 +11,7 @@
 There is no operator that asks whether a fact is known, and none that replaces a missing fact.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -102,9 +103,9 @@ class Compare(Node):
     is_: bool | None = Field(default=None, alias="is")
     between: tuple[Scalar, Scalar] | None = Field(default=None, strict=False)
     """From the first to the second, both included."""
-    within_months: int | None = Field(default=None, ge=0)
+    within_months: int | None = Field(default=None, ge=0, le=1200)
     """The fact is a date; true up to and including that many calendar months after it."""
-    within_days: int | None = Field(default=None, ge=0)
+    within_days: int | None = Field(default=None, ge=0, le=36_500)
 
     @model_validator(mode="after")
     def _one_operator(self) -> "Compare":
@@ -160,3 +161,22 @@ Condition = Annotated[
 
 for _node in (All, AnyOf, Not, AtLeast):
     _node.model_rebuild()
+
+
+def walk(condition: Condition, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], Condition]]:
+    """A condition and all its parts, each with the way to it."""
+    yield place, condition
+    match condition:
+        case All(all=operands):
+            key = "all"
+        case AnyOf(any=operands):
+            key = "any"
+        case AtLeast(of=operands):
+            key = "of"
+        case Not(not_=operand):
+            yield from walk(operand, (*place, "not"))
+            return
+        case _:
+            return
+    for number, operand in enumerate(operands):
+        yield from walk(operand, (*place, key, number))

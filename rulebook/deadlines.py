@@ -32,6 +32,8 @@ class Holiday(Node):
     def _one_way(self) -> "Holiday":
         if (self.day is None) != (self.weekday is not None and self.nth is not None and self.nth != 0):
             raise ValueError("write either day, or weekday and nth (1 to 4, or -1 for the last)")
+        if self.day is not None and self.day > monthrange(_NO_LEAP_YEAR, self.month)[1]:
+            raise ValueError("write a day that the month has in every year")
         return self
 
 
@@ -46,6 +48,7 @@ class CalendarsFile(Node):
     calendars: dict[Id, Calendar]
 
 
+_NO_LEAP_YEAR = 2001
 _WEEKDAYS = get_args(Weekday)
 _SATURDAY = 5
 

@@ -63,6 +63,17 @@ class Directory:
             if wrong:
                 yield county, wrong
 
+    def counties(self, table: str) -> frozenset[str]:
+        """Codes of the counties that a table of units has."""
+        return frozenset(row.county_fips for row in self._units[table])
+
+    def changes(self) -> set[date]:
+        """Every day on which somebody else may fill a role."""
+        periods = [row.effective for rows in self._units.values() for row in rows]
+        for spec in self.specs:
+            periods += [spec.effective, *(override.effective for override in spec.overrides)]
+        return {day for period in periods for day in period.days()}
+
     def by_county(self, role: str, jurisdiction: str) -> bool:
         """Whether the role goes by the county of the encounter."""
         return any(

@@ -16,19 +16,42 @@ _HINTS = {
     "missing": "is missing; add it",
 }
 
+_MOST_NESTED = 40
+"""Levels of lists and mappings; no law needs more, and neither the parser nor what follows has another limit than the
+process's stack."""
+_MOST_ITEMS = 200_000
+"""With what aliases repeat."""
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """The safe loader, but a key written twice is an error: YAML would silently keep the last."""
+    """The safe loader, but what it would pass on as another error, or keep silent about, is one with a line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError:
+            is_date = node.tag.endswith(":timestamp")
+            problem = (
+                "there is no such day: write one as YYYY-MM-DD" if is_date else "write a number, or quote the text"
+            )
+            raise _refused(problem, node) from None
+
+
+def _refused(problem: str, at: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+    mark: Any = at.start_mark
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=mark)
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    """A key written twice is an error: YAML would silently keep the last."""
     seen: set[str] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _refused("a key is a list or a mapping: write a name", key)
         if key.value in seen:
-            problem = f"key {key.value} is written twice"
-            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            raise _refused(f"key {key.value} is written twice", key)
         seen.add(key.value)
     loader.flatten_mapping(node)
     return dict(loader.construct_pairs(node, deep=True))
@@ -37,15 +60,66 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Hashable, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_yaml(path: Path) -> Any:
-    """Raises LawError if the file is absent or is not YAML."""
+def read_bytes(path: Path) -> bytes:
+    """Raises LawError if the file is absent, or cannot be read."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return path.read_bytes()
     except FileNotFoundError:
-        raise LawError(f"{path.name} is missing from the law release; restore {path.name}") from None
+        raise LawError(f"{path.name}, line 1: is missing from the law release; restore {path.name}") from None
+    except OSError as error:
+        raise LawError(f"{path.name}, line 1: cannot be read ({error.strerror}); restore {path.name}") from None
+
+
+def read_text(path: Path) -> str:
+    """Raises LawError if the file is absent, cannot be read, or is not text."""
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise LawError(f"{path.name}, line {line}: is not UTF-8; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_yaml(path: Path) -> Any:
+    """Raises LawError, naming the line, if the file is absent, is not YAML, or nests without end."""
+    text = read_text(path)
+    try:
+        _demand_bounds(text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise LawError(f"{path.name}, line {line}: {error.problem}; correct the YAML") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise LawError(f"{path.name}, line {line}: a character that YAML has not; remove it") from None
+
+
+def _demand_bounds(text: str) -> None:
+    """Levels and items, with what aliases repeat, counted before anything is built of them."""
+    anchors: dict[str, tuple[int, int]] = {}
+    open_: list[tuple[str | None, int, int]] = []
+    """Of each list or mapping that is not closed yet: its anchor, the items in it, and the levels below it."""
+    for event in yaml.parse(text, Loader=_Loader):
+        items, levels = 1, 0
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, 1, 0))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, items, levels = open_.pop()
+            levels += 1
+            if anchor is not None:
+                anchors[anchor] = items, levels
+        elif isinstance(event, yaml.AliasEvent):
+            items, levels = anchors.get(event.anchor or "", (1, 0))
+        elif not isinstance(event, yaml.ScalarEvent):
+            continue
+        if len(open_) + levels > _MOST_NESTED or items > _MOST_ITEMS:
+            raise _refused(
+                f"more than {_MOST_NESTED} levels or {_MOST_ITEMS} items: write blocks, or more files", event
+            )
+        if open_ and not isinstance(event, yaml.CollectionStartEvent):
+            anchor, before, below = open_[-1]
+            open_[-1] = anchor, before + items, max(below, levels)
 
 
 def validate(model: type[Model], content: Any, path: Path) -> Model:
@@ -53,7 +127,7 @@ def validate(model: type[Model], content: Any, path: Path) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        document = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        document = yaml.compose(read_text(path), Loader=_Loader)
         found = error.errors(include_url=False, include_context=False)
         problems = []
         for item in found:
@@ -68,7 +142,7 @@ def validate(model: type[Model], content: Any, path: Path) -> Model:
 
 def line_of(path: Path, place: tuple[int | str, ...]) -> int:
     """The line on which a part of a YAML file begins, or the nearest part around it that is there."""
-    document = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    document = yaml.compose(read_text(path), Loader=_Loader)
     return max(1, _locate(document, place)[0])
 
 
@@ -76,17 +150,17 @@ def _locate(node: Any, location: tuple[int | str, ...]) -> tuple[int, str]:
     """The line of the deepest node on the way, and the way without the steps that pydantic adds for unions."""
     line, way = 1, []
     for position, step in enumerate(location):
-        entries: dict[Any, Any] = {}
+        entries: dict[Any, tuple[Any, Any]] = {}
         if isinstance(node, yaml.MappingNode):
-            entries = {key.value: value for key, value in node.value}
+            entries = {key.value: (key, value) for key, value in node.value}
         elif isinstance(node, yaml.SequenceNode):
-            entries = dict(enumerate(node.value))
+            entries = {number: (value, value) for number, value in enumerate(node.value)}
         is_last = position == len(location) - 1
         if not is_last and location[position + 1] in entries and isinstance(node, yaml.MappingNode):
             continue  # names the kind of condition; the next step is its member
         if step in entries:
-            node = entries[step]
-            line = node.start_mark.line + 1
+            begins, node = entries[step]
+            line = begins.start_mark.line + 1
         elif not is_last:
             continue
         way.append(str(step))

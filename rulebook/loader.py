@@ -17,9 +17,9 @@ from rulebook.disclosure import DisclosurePolicy, Withhold
 from rulebook.errors import LawError
 from rulebook.parameters import Parameters, ParametersFile
 from rulebook.person import ReportedField, reported_fields
-from rulebook.references import LawFiles, demand_references
+from rulebook.references import demand_references
 from rulebook.screening import Protocols, ScreeningFile
-from rulebook.source import LawFile, Source
+from rulebook.source import LawFile, LawFiles, Source
 from rulebook.training import Courses, TrainingFile
 
 LAW = Path(__file__).resolve().parent.parent / "law"

@@ -1,57 +1,31 @@
 """Every name in a release has something behind it, and nothing is defined twice: checked before it is compiled."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from typing import Any, get_args
 
 from rulebook import schema
-from rulebook.conditions import All, AnyOf, AtLeast, Compare, Condition, Not, Policy, TableAmount, Use
-from rulebook.deadlines import CalendarsFile
+from rulebook.compiler import read_value
+from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
-from rulebook.parameters import AmountSpec, ParametersFile
-from rulebook.screening import ScreeningFile
-from rulebook.source import Finding, LawFile, Place
-from rulebook.training import TrainingFile, catalog_problems
+from rulebook.fitting import ConditionCheck, fact_specs
+from rulebook.source import Finding, LawFile, LawFiles, Place, names
+from rulebook.training import catalog_problems
 
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class LawFiles:
-    """Every file of a release, validated one by one."""
-
-    release: LawFile[schema.Release]
-    policy: LawFile[schema.PolicyFile]
-    jurisdictions: tuple[LawFile[schema.Jurisdictions], ...]
-    facts: tuple[LawFile[schema.FactsFile], ...]
-    blocks: tuple[LawFile[schema.BlocksFile], ...]
-    calendars: tuple[LawFile[CalendarsFile], ...]
-    sources: tuple[LawFile[schema.SourcesFile], ...]
-    duties: tuple[LawFile[schema.DutiesFile], ...]
-    programs: tuple[LawFile[schema.ProgramsFile], ...]
-    directory: tuple[LawFile[schema.DirectoryFile], ...]
-    disclosure: tuple[LawFile[schema.DisclosureFile], ...]
-    parameters: tuple[LawFile[ParametersFile], ...]
-    screening: tuple[LawFile[ScreeningFile], ...]
-    training: tuple[LawFile[TrainingFile], ...]
-    """None in releases from before there was a catalog of courses."""
-
-
-def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
-    """The entries of one kind, over all its files."""
-    return {key: value for file in files for key, value in getattr(file.content, attribute).items()}
-
-
 def demand_references(files: LawFiles) -> None:
     """Raises LawError naming the first few names that nothing stands behind, each with file and line."""
-    found = list(references(files))
+    found = list(islice(references(files), _SHOWN))
     if found:
-        raise LawError("\n".join(str(finding) for finding in found[:_SHOWN]))
+        raise LawError("\n".join(str(finding) for finding in found))
 
 
 def references(files: LawFiles) -> Iterator[Finding]:
     """Everything that an entry names exists, and nothing is defined twice."""
     yield from _defined_once(files)
+    yield from _jurisdictions(files)
     yield from _facts(files)
     yield from _directory(files)
     yield from _disclosure(files)
@@ -105,24 +79,56 @@ def _entries(files: LawFiles) -> Iterator[tuple[LawFile[Any], Place, schema.Duty
             yield programs, ("programs", number), program
 
 
+def _jurisdictions(files: LawFiles) -> Iterator[Finding]:
+    within = {code: spec.within for file in files.jurisdictions for code, spec in file.content.jurisdictions.items()}
+    fips: set[str] = set()
+    for file in files.jurisdictions:
+        for code, spec in file.content.jurisdictions.items():
+            around = {code}
+            outer = spec.within
+            while outer is not None and outer not in around:
+                around.add(outer)
+                outer = within.get(outer)
+            if spec.within is not None and (spec.within not in within or outer is not None):
+                what = "it is within itself" if spec.within in within else f"there is no jurisdiction {spec.within}"
+                message = f"{code}: {what}; write one of {_listed(within.keys() - {code})}, or leave `within` out"
+                yield file.finding(("jurisdictions", code, "within"), message)
+            if spec.state_fips in fips:
+                message = f"{code}: another jurisdiction has state_fips {spec.state_fips}; correct it"
+                yield file.finding(("jurisdictions", code, "state_fips"), message)
+            fips |= {spec.state_fips} if spec.state_fips is not None else set()
+
+
 def _facts(files: LawFiles) -> Iterator[Finding]:
-    facts = names(files.facts, "facts")
-    check_conditions = _conditions(files)
+    facts = fact_specs(files)
+    check_conditions = ConditionCheck(files)
     for file in files.facts:
         for fact, spec in file.content.facts.items():
             if spec.ask is not None and spec.ask not in facts:
                 message = f"fact {fact}: ask names {spec.ask}, which is not in the fact catalogue; correct it"
                 yield file.finding(("facts", fact, "ask"), message)
+            if spec.from_ is not None:
+                yield from _path(file, ("facts", fact, "from"), spec.from_, f"fact {fact}")
         for number, derivation in enumerate(file.content.derivations):
             where = f"derivation of {', '.join(derivation.then)}"
             place: Place = ("derivations", number)
             yield from check_conditions(file, (*place, "when"), derivation.when, where)
-            for fact in derivation.then:
+            for fact, value in derivation.then.items():
                 if fact not in facts:
                     yield file.finding((*place, "then", fact), _no_fact(where, fact))
+                    continue
+                try:
+                    for item in value.one_of if isinstance(value, schema.OneOf) else (value,):
+                        read_value(facts[fact], item)
+                except ValueError as error:
+                    yield file.finding((*place, "then", fact), f"{where}: {fact}: {error}")
     for blocks in files.blocks:
         for name, block in blocks.content.blocks.items():
-            yield from check_conditions(blocks, ("blocks", name), block, f"block {name}")
+            place = ("blocks", name)
+            yield from check_conditions(blocks, place, block, f"block {name}")
+            endless = check_conditions.endless(name)
+            if endless is not None:
+                yield blocks.finding(place, f"block {name} {endless}")
 
 
 def _directory(files: LawFiles) -> Iterator[Finding]:
@@ -140,16 +146,29 @@ def _directory(files: LawFiles) -> Iterator[Finding]:
 def _disclosure(files: LawFiles) -> Iterator[Finding]:
     texts = names(files.disclosure, "texts")
     for file in files.disclosure:
+        for number, withhold in enumerate(file.content.withhold):
+            yield from _path(file, ("withhold", number, "when_true"), withhold.when_true, "withhold")
+            for n, field in enumerate(withhold.fields):
+                yield from _path(file, ("withhold", number, "fields", n), field, "withhold")
         for policy_id, policy in file.content.policies.items():
             for part in ("purpose", "redisclosure"):
                 text = getattr(policy, part)
                 if text not in texts:
                     message = f"disclosure policy {policy_id}: there is no text {text}; add it to `texts`"
                     yield file.finding(("policies", policy_id, part), message)
+            for n, field in enumerate(policy.fields):
+                yield from _path(file, ("policies", policy_id, "fields", n), field, f"disclosure policy {policy_id}")
+
+
+def _path(file: LawFile[Any], place: Place, dotted: str, where: str) -> Iterator[Finding]:
+    try:
+        parse_path(dotted)
+    except LawError as error:
+        yield file.finding(place, f"{where}: {error}")
 
 
 def _duties(files: LawFiles) -> Iterator[Finding]:
-    check_conditions = _conditions(files)
+    check_conditions = ConditionCheck(files)
     for file in files.duties:
         for number, duty in enumerate(file.content.duties):
             place: Place = ("duties", number)
@@ -184,6 +203,13 @@ def _duty_names(duty: schema.Duty, files: LawFiles) -> Iterator[tuple[Place, str
             yield ("disclosure",), f"there is no disclosure policy {policy_id}; add it to law/disclosure.yaml"
         elif policy.role != duty.recipient_role:
             yield ("disclosure",), f"disclosure policy {policy_id} is for another role; name one for its own"
+    flags = {flag.flag for version in duty.versions for rule in version.rules for flag in rule.flags}
+    for flag in duty.disclosure.when_flag if duty.disclosure else ():
+        if flag not in flags:
+            yield ("disclosure", "when_flag", flag), f"no rule sets the flag {flag}; write one of {_listed(flags)}"
+    owners = {*get_args(schema.Owner), *(spec.role for file in files.directory for spec in file.content.recipients)}
+    if duty.owner not in owners:
+        yield ("owner",), f"there is no owner {duty.owner}; write one of {_listed(owners)}"
     clocks: list[tuple[Place, schema.Clock | None]] = [(("clock",), duty.clock)]
     clocks += [(("followups", n, "clock"), followup.clock) for n, followup in enumerate(duty.followups)]
     for place, clock in clocks:
@@ -194,8 +220,8 @@ def _duty_names(duty: schema.Duty, files: LawFiles) -> Iterator[tuple[Place, str
 
 
 def _programs(files: LawFiles) -> Iterator[Finding]:
-    facts, sources = names(files.facts, "facts"), names(files.sources, "sources")
-    check_conditions = _conditions(files)
+    facts, sources, blocks = fact_specs(files), names(files.sources, "sources"), names(files.blocks, "blocks")
+    check_conditions = ConditionCheck(files)
     for file in files.programs:
         for number, program in enumerate(file.content.programs):
             place: Place = ("programs", number)
@@ -207,12 +233,28 @@ def _programs(files: LawFiles) -> Iterator[Finding]:
             for n, fact in enumerate(program.common_unknowns):
                 if fact not in facts:
                     yield file.finding((*place, "common_unknowns", n), _no_fact(program.id, fact))
+            by = program.version_key
+            if by is not None and (by not in facts or facts[by].type != "date"):
+                message = f"{program.id}: version_key {by} is not a date of the fact catalogue; name a date fact"
+                yield file.finding((*place, "version_key"), message)
             for v, version in enumerate(program.versions):
                 way: Place = (*place, "versions", v)
                 yield from check_conditions(file, (*way, "when"), version.when, program.id)
-                for fact in version.supply:
+                for part, node in check_conditions.comparisons(version.when):
+                    if node.fact in facts and facts[node.fact].group == "supply":
+                        message = f"{program.id}: {node.fact} is about the service; move it from `when` to `supply`"
+                        yield file.finding((*way, "when", *part), message)
+                if version.dispute is not None and version.dispute.other_reading not in blocks:
+                    message = (
+                        f"{program.id}: there is no block {version.dispute.other_reading}; add it to law/blocks.yaml"
+                    )
+                    yield file.finding((*way, "dispute", "other_reading"), message)
+                for n, fact in enumerate(version.supply):
                     if fact not in facts:
-                        yield file.finding((*way, "supply"), _no_fact(program.id, fact))
+                        yield file.finding((*way, "supply", n), _no_fact(program.id, fact))
+                    elif facts[fact].group != "supply":
+                        message = f"{program.id}: {fact} is about the person; move it from `supply` to `when`"
+                        yield file.finding((*way, "supply", n), message)
 
 
 def _parameters(files: LawFiles) -> Iterator[Finding]:
@@ -248,64 +290,6 @@ def _training(files: LawFiles) -> Iterator[Finding]:
             if protocol.id in wrong:
                 place: Place = ("protocols", number, "training_required")
                 yield screening.finding(place, f"{protocol.id}: {wrong[protocol.id]}")
-
-
-_CheckConditions = Callable[[LawFile[Any], Place, Condition, str], Iterator[Finding]]
-
-
-def _conditions(files: LawFiles) -> _CheckConditions:
-    """A check of the names in one condition."""
-    facts, blocks = names(files.facts, "facts"), names(files.blocks, "blocks")
-    policies = files.policy.content.values
-    tables = names(files.parameters, "tables")
-
-    def check_names(file: LawFile[Any], place: Place, whole: Condition, where: str) -> Iterator[Finding]:
-        for part, node in walk(whole):
-            match node:
-                case Compare(fact=fact) if fact not in facts:
-                    yield file.finding((*place, *part), _no_fact(where, fact))
-                case Use(use=name) if name not in blocks:
-                    message = f"{where}: there is no block {name}; write one of {_listed(blocks)}"
-                    yield file.finding((*place, *part), message)
-                case Policy(policy=name) if name not in policies:
-                    message = f"{where}: there is no policy value {name}; write one of {_listed(policies)}"
-                    yield file.finding((*place, *part), message)
-                case Compare(threshold=TableAmount() as amount):
-                    for message in _table(amount, tables, facts):
-                        yield file.finding((*place, *part), f"{where}: {message}")
-                case _:
-                    pass
-
-    return check_names
-
-
-def _table(amount: TableAmount, tables: Mapping[str, object], facts: Collection[str]) -> Iterator[str]:
-    table = tables.get(amount.table)
-    if not isinstance(table, AmountSpec):
-        yield f"there is no table {amount.table}; write one of {_listed(tables.keys())}"
-    elif amount.taken_by is not None and amount.taken_by not in {adoption.program for adoption in table.adopted}:
-        yield f"table {amount.table} names no day on which {amount.taken_by} takes it; add it to `adopted`"
-    if amount.of not in facts:
-        yield f"fact {amount.of} is not in the fact catalogue; add it to law/facts.yaml or correct the name"
-
-
-def walk(condition: Condition, place: Place = ()) -> Iterator[tuple[Place, Condition]]:
-    """A condition and all its parts, each with the way to it."""
-    yield place, condition
-    match condition:
-        case All(all=operands):
-            key = "all"
-        case AnyOf(any=operands):
-            key = "any"
-        case AtLeast(of=operands):
-            key = "of"
-        case Not(not_=operand):
-            yield from walk(operand, (*place, "not"))
-            return
-        case _:
-            return
-    for number, operand in enumerate(operands):
-        yield from walk(operand, (*place, key, number))
 
 
 def _is_duration(name: str, files: LawFiles) -> bool:

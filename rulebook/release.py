@@ -6,13 +6,16 @@ import logging
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from rulebook import schema
 from rulebook.errors import LawError
-from rulebook.files import read_yaml, validate
+from rulebook.files import line_of, read_bytes, read_yaml, validate
 from rulebook.loader import LAW, Law, Override, load_law
 
 _LOG = logging.getLogger(__name__)
@@ -21,6 +24,7 @@ _NOT_LAW = (ARCHIVE, "schemas")
 """Folders beside the law files: what is derived from them."""
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
 """Entries of an archive carry no time, so that the same release gives the same bytes."""
+_KEPT = re.compile(r"(\d+\.\d+\.\d+)\.zip")
 
 
 def release_digest(root: Path) -> str:
@@ -32,16 +36,17 @@ def release_digest(root: Path) -> str:
 
 
 def law_files(root: Path) -> dict[str, bytes]:
-    """The law files of a release by their path in it, in order."""
-    paths = sorted(path for path in root.rglob("*") if path.suffix in (".yaml", ".csv"))
+    """The law files of a release by their path in it, in order. Raises LawError for one that cannot be read."""
+    paths = sorted(path for path in root.rglob("*") if path.suffix in (".yaml", ".csv") and path.is_file())
     inside = [(path.relative_to(root), path) for path in paths]
-    return {where.as_posix(): path.read_bytes() for where, path in inside if where.parts[0] not in _NOT_LAW}
+    return {where.as_posix(): read_bytes(path) for where, path in inside if where.parts[0] not in _NOT_LAW}
 
 
 def archived(root: Path = LAW) -> tuple[str, ...]:
     """Versions that can be loaded again, oldest first."""
-    found = [path.name.removesuffix(".zip") for path in (root / ARCHIVE).glob("*.zip")]
-    return tuple(sorted(found, key=lambda version: [int(part) for part in version.split(".")]))
+    found = (_KEPT.fullmatch(path.name) for path in (root / ARCHIVE).glob("*.zip"))
+    versions = (kept[1] for kept in found if kept)
+    return tuple(sorted(versions, key=lambda version: [int(part) for part in version.split(".")]))
 
 
 def archive(root: Path = LAW) -> Path:
@@ -58,9 +63,11 @@ def archive(root: Path = LAW) -> Path:
     text = re.sub(r"^digest: .*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     path.write_text(f"{text.rstrip()}\ndigest: {digest}\n", encoding="utf-8")
     target.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(target, "w") as into:
+    begun = target.with_suffix(".part")
+    with zipfile.ZipFile(begun, "w") as into:
         for name, data in law_files(root).items():
             into.writestr(zipfile.ZipInfo(name, _SAME_TIME), data, zipfile.ZIP_DEFLATED)
+    begun.replace(target)
     return target
 
 
@@ -69,23 +76,43 @@ def load_release(version: str, root: Path = LAW, overrides: Mapping[str, Overrid
     source = root / ARCHIVE / f"{version}.zip"
     if version not in archived(root):
         raise LawError(f"there is no archived release {version}; write one of {', '.join(archived(root)) or 'none'}")
-    with tempfile.TemporaryDirectory(prefix="law-") as folder, zipfile.ZipFile(source) as archived_release:
-        archived_release.extractall(folder)
-        if _release(Path(folder)).digest != release_digest(Path(folder)):
+    with _extracted(source) as folder:
+        if _release(folder).digest != release_digest(folder):
             raise LawError(f"{source.name}, line 1: the archived release was altered; restore it from a backup")
-        return load_law(Path(folder), overrides)
+        return load_law(folder, overrides)
+
+
+@contextmanager
+def _extracted(path: Path) -> Iterator[Path]:
+    """An archived release as files. Raises LawError for one that is damaged."""
+    with tempfile.TemporaryDirectory(prefix="law-") as folder:
+        try:
+            with zipfile.ZipFile(path) as archived_release:
+                archived_release.extractall(folder)
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise LawError(f"{path.name}, line 1: the archived release is damaged; restore it from a backup") from error
+        yield Path(folder)
 
 
 def unsealed(root: Path) -> str | None:
-    """What is wrong with the seal of a release, or None: every change needs a version and another person's approval."""
-    release = _release(root)
-    if release.digest != release_digest(root):
-        return f"{release.version} differs from what was approved; raise `version`, have it approved, run law archive"
+    """What is wrong with the seal of a release, with file and line, or None: every change needs a version and another
+    person's approval, and an answer under what is in no archive could never be replayed."""
+    release, wrong = _release(root), None
     if release.version not in archived(root):
-        return f"{release.version} is not archived; run law archive"
-    if _archived_digest(root / ARCHIVE / f"{release.version}.zip") != release.digest:
-        return f"{release.version} is archived with another content; raise `version`"
-    return None
+        wrong = f"{release.version} is not archived; have it approved, and run `firstnotice law archive`"
+    elif release.digest != release_digest(root):
+        wrong = (
+            f"{release.version} differs from what was approved; raise `version`, have it approved, "
+            "and run `firstnotice law archive`"
+        )
+    else:
+        try:
+            if _archived_digest(root / ARCHIVE / f"{release.version}.zip") != release.digest:
+                wrong = f"{release.version} is archived with another content; raise `version`"
+        except LawError as error:
+            wrong = str(error)
+    path = root / "release.yaml"
+    return wrong and f"{path.name}, line {line_of(path, ('digest',))}: {wrong}"
 
 
 def _release(root: Path) -> schema.Release:
@@ -94,9 +121,8 @@ def _release(root: Path) -> schema.Release:
 
 
 def _archived_digest(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as archived_release, tempfile.TemporaryDirectory(prefix="law-") as folder:
-        archived_release.extractall(folder)
-        return release_digest(Path(folder))
+    with _extracted(path) as folder:
+        return release_digest(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +131,9 @@ class InForce:
 
     law: Law
     fallback_reason: str | None = None
-    """What is wrong with the folder, by file and line; None if its release is the one in force."""
+    """What is wrong with the folder, by file and line; None if nothing is."""
+    awaited: str | None = None
+    """The release in the folder and its first day, where that is still to come."""
 
     @property
     def versions(self) -> dict[str, str]:
@@ -114,42 +142,61 @@ class InForce:
 
     @property
     def shown(self) -> dict[str, str]:
-        """What a service says of the law that it applies."""
+        """What a service says of the law that it applies, and why of that."""
         shown = {f"{name}_version": version for name, version in self.versions.items()}
-        return shown | ({"law_refused": self.fallback_reason} if self.fallback_reason is not None else {})
+        why = {"law_refused": self.fallback_reason, "law_awaited": self.awaited}
+        return shown | {name: text for name, text in why.items() if text is not None}
 
 
 def load_law_or_last_good(
-    path: Path | None = None, overrides: Mapping[str, Override] | None = None, *, holding: Law | None = None
+    path: Path | None = None,
+    overrides: Mapping[str, Override] | None = None,
+    *,
+    on: date,
+    holding: Law | None = None,
+    allow_unsealed: bool = False,
 ) -> InForce:
-    """The release in a folder; if it does not load, `holding`, or else the newest of its archive that does.
+    """The release in a folder, if it is sound, sealed and in force `on` that day; else `holding`, or else the newest of
+    its archive that is.
 
-    For starting and reloading: a bad law file stops no notice. The reason goes to the log, and may be read by whoever
-    shows the state of a service. Raises LawError if no archived release loads either; it names what is wrong with the
-    folder first.
+    For starting and reloading: a bad law file stops no notice, and a release applies from the first start on its first
+    day. The reason goes to the log, and may be read by whoever shows the state of a service. `allow_unsealed` is for
+    development. Raises LawError if no archived release stands in; it names what is wrong with the folder first.
     """
     root = path or LAW
+    reason = awaited = None
     try:
-        return InForce(load_law(root, overrides))
-    except (LawError, OSError, UnicodeDecodeError) as error:
-        reason = _described(error)
-    if holding is not None:
-        return _fallen_back(holding, reason)
-    refused = []
-    for version in reversed(archived(root)):
+        law = load_law(root, overrides)
+        seal = unsealed(root)
+        if seal is not None and not allow_unsealed:
+            raise LawError(seal)
+    except LawError as error:
+        reason = str(error)
+    else:
+        if seal is not None:
+            _LOG.warning("unsealed law is applied, and its answers cannot be replayed: %s", seal)
+        if law.release.in_force_from <= on:
+            return InForce(law)
+        awaited = _awaited(law)
+    refused = [reason or awaited or ""]
+    for version in () if holding is not None else reversed(archived(root)):
         try:
-            return _fallen_back(load_release(version, root, overrides), reason)
-        except (LawError, OSError, zipfile.BadZipFile) as error:
-            refused.append(f"archived {version}: {_described(error)}")
-    raise LawError("\n".join([reason, *refused, "no archived release stands in; correct the first of these"]))
+            found = load_release(version, root, overrides)
+        except LawError as error:
+            refused.append(f"archived {version}: {error}")
+            continue
+        if found.release.in_force_from <= on:
+            holding = found
+            break
+        refused.append(f"archived {_awaited(found)}")
+    if holding is None:
+        raise LawError("\n".join([*refused, "no archived release stands in; correct the first of these"]))
+    if reason is not None:
+        _LOG.error("law release refused, %s stays in force: %s", holding.version, reason)
+    else:
+        _LOG.info("law release %s, until then %s stays in force", awaited, holding.version)
+    return InForce(holding, reason, awaited)
 
 
-def _fallen_back(law: Law, reason: str) -> InForce:
-    _LOG.error("law release refused, %s stays in force: %s", law.version, reason)
-    return InForce(law, reason)
-
-
-def _described(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{Path(error.filename or '.').name} cannot be read ({error.strerror}); restore it"
-    return "a law file is not UTF-8; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+def _awaited(law: Law) -> str:
+    return f"{law.version} is in force from {law.release.in_force_from}; start again on that day"

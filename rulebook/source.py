@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,9 +12,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from rulebook import schema
+from rulebook.deadlines import CalendarsFile
 from rulebook.directory import UnitRow
 from rulebook.errors import LawError
-from rulebook.files import line_of, read_yaml, validate
+from rulebook.files import line_of, read_text, read_yaml, validate
+from rulebook.parameters import ParametersFile
+from rulebook.screening import ScreeningFile
+from rulebook.training import TrainingFile
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
@@ -42,6 +46,32 @@ class LawFile(Generic[Model]):
         return Finding(self.path.name, line_of(self.path, place), message)
 
 
+@dataclass(frozen=True, slots=True)
+class LawFiles:
+    """Every file of a release, validated one by one."""
+
+    release: LawFile[schema.Release]
+    policy: LawFile[schema.PolicyFile]
+    jurisdictions: tuple[LawFile[schema.Jurisdictions], ...]
+    facts: tuple[LawFile[schema.FactsFile], ...]
+    blocks: tuple[LawFile[schema.BlocksFile], ...]
+    calendars: tuple[LawFile[CalendarsFile], ...]
+    sources: tuple[LawFile[schema.SourcesFile], ...]
+    duties: tuple[LawFile[schema.DutiesFile], ...]
+    programs: tuple[LawFile[schema.ProgramsFile], ...]
+    directory: tuple[LawFile[schema.DirectoryFile], ...]
+    disclosure: tuple[LawFile[schema.DisclosureFile], ...]
+    parameters: tuple[LawFile[ParametersFile], ...]
+    screening: tuple[LawFile[ScreeningFile], ...]
+    training: tuple[LawFile[TrainingFile], ...]
+    """None in releases from before there was a catalog of courses."""
+
+
+def names(files: Iterable[LawFile[Any]], attribute: str) -> dict[str, object]:
+    """The entries of one kind, over all its files."""
+    return {key: value for file in files for key, value in getattr(file.content, attribute).items()}
+
+
 class Source:
     """A folder of law files. A kind is `<kind>.yaml`, every file of the folder `<kind>/`, or both."""
 
@@ -56,7 +86,7 @@ class Source:
         """Raises LawError where there is none."""
         found = self.any(kind, model)
         if not found:
-            raise LawError(f"the law release has no {kind}; write {kind}.yaml or a file in {kind}/")
+            raise LawError(f"{kind}.yaml, line 1: the law release has no {kind}; write this file, or one in {kind}/")
         return found
 
     def any(self, kind: str, model: type[Model]) -> tuple[LawFile[Model], ...]:
@@ -66,13 +96,13 @@ class Source:
         return tuple(self._file(path, model) for path in paths)
 
     def units(self, table: schema.UnitTable) -> tuple[UnitRow, ...]:
-        return tuple(
-            UnitRow(row[table.unit], row[table.county], _period(row)) for row in self._rows(table.file, table.county)
-        )
+        rows = self._rows(table.file, (table.unit, table.county), table.county)
+        return tuple(UnitRow(row[table.unit], row[table.county], _period(row)) for row in rows)
 
     def counties(self, listed: schema.CountyList) -> dict[str, str]:
         """Name of each county of a jurisdiction, by its code."""
-        return {row[listed.county]: row[listed.name] for row in self._rows(listed.file, listed.county)}
+        rows = self._rows(listed.file, (listed.name, listed.county), listed.county)
+        return {row[listed.county]: row[listed.name] for row in rows}
 
     def digest(self, policy: schema.PolicyFile) -> str:
         """SHA-256 over everything that was read, and the policy in force."""
@@ -80,20 +110,14 @@ class Source:
         canonical = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def _rows(self, file: str, county: str) -> Iterator[dict[str, str]]:
+    def _rows(self, file: str, columns: tuple[str, ...], county: str) -> Iterator[dict[str, str]]:
         path = self.root / "directory" / file
-        if not path.exists():
-            raise LawError(f"directory/{file} is missing; add it or correct `file`")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         self._read[f"directory/{file}"] = text
-        for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
-            code = row.get(county) or ""
-            if (
-                len(code) != 5
-                or not code.isdigit()
-                or not all(row[key] for key in row if key and key[:9] != "effective")
-            ):
-                raise LawError(f"{file}, line {line}: write a unit and a county code of five digits")
+        for line, row in _csv(path, text, columns):
+            code = row[county]
+            if len(code) != 5 or not (code.isascii() and code.isdigit()) or not all(row[name] for name in columns):
+                raise LawError(f"{file}, line {line}: write {', '.join(columns)}; {county} is a code of five digits")
             try:
                 _period(row)
             except ValueError:
@@ -104,6 +128,27 @@ class Source:
         content = read_yaml(path)
         self._read[path.relative_to(self.root).as_posix()] = content
         return LawFile(path, validate(model, content, path))
+
+
+def row_of(path: Path, column: str, wanted: str) -> int:
+    """The line of the last row of a CSV file with a value, or of its head."""
+    lines = [line for line, row in _csv(path, read_text(path), (column,)) if row[column] == wanted]
+    return lines[-1] if lines else 1
+
+
+def _csv(path: Path, text: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows with their lines; what a short row leaves out is empty."""
+    rows = csv.DictReader(text.splitlines(), restval="")
+    try:
+        missing = [column for column in columns if column not in (rows.fieldnames or ())]
+        if missing:
+            raise LawError(f"{path.name}, line 1: there is no column {', '.join(missing)}; write it in the head")
+        for row in rows:
+            if None in row:
+                raise LawError(f"{path.name}, line {rows.line_num}: more values than columns; remove or quote a comma")
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise LawError(f"{path.name}, line {rows.line_num}: {error}; correct the row") from None
 
 
 def _period(row: dict[str, str]) -> schema.Period:

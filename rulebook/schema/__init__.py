@@ -19,6 +19,7 @@ from rulebook.schema.duties import (
     DutyVersion,
     Flag,
     Followup,
+    Owner,
 )
 from rulebook.schema.facts import (
     FIRST_DAY,
@@ -88,6 +89,7 @@ __all__ = [
     "Lines",
     "NextStep",
     "OneOf",
+    "Owner",
     "Period",
     "PolicyFile",
     "PolicyValue",

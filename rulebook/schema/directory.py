@@ -49,6 +49,8 @@ class RecipientSpec(Node):
     def _unit(self) -> "RecipientSpec":
         if (self.by_unit is not None) != self.recipient.endswith("{unit}"):
             raise ValueError("recipient ends in {unit} exactly when by_unit names a table")
+        if self.overrides and self.by_unit is None:
+            raise ValueError("only a role that goes by_unit has overrides; remove them, or name a table")
         return self
 
 

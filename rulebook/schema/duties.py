@@ -8,6 +8,11 @@ from contracts.events import ClockKind, Outcome, PriorityClass
 from rulebook.conditions import Condition, Node
 from rulebook.schema.parts import Cited, FactId, Id, Line, Lines, Period, follow_on
 
+Owner = Literal[
+    "agency_watch_commander", "reporting_officer", "child_welfare_agency", "juvenile_officer", "federal_agency", "state"
+]
+"""Who may have to act on a duty, beside the roles of `law/directory/`."""
+
 
 class Flag(Node):
     flag: Id
@@ -46,7 +51,7 @@ class Clock(Node):
     presented as law."""
 
     kind: ClockKind
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=1000)
     starts: Literal["discovery", "custody"] = "discovery"
     """Custody: while its time is not known, the encounter, which is the earliest that it can have begun."""
     calendar: Id | None = None
@@ -96,7 +101,7 @@ class Duty(Node):
     acknowledgement: Literal["accepted", "done"]
     """The recipient's answer that ends the duty; of a task: that it was done."""
     owner: Id
-    """Who has to act while it is for review, or open."""
+    """Who has to act while it is for review, or open: an `Owner`, or a role of `law/directory/`."""
     disclosure: DutyDisclosure | None = None
     """What a notice may tell; only an electronic duty has one."""
     consent_required: bool = False

@@ -30,6 +30,10 @@ class Period(Node):
     def holds(self, day: date) -> bool:
         return self.from_ <= day and (self.until is None or day < self.until)
 
+    def days(self) -> set[date]:
+        """On which it begins and ends."""
+        return {self.from_} if self.until is None else {self.from_, self.until}
+
 
 def follow_on(periods: list[Period]) -> None:
     """Raises ValueError where versions leave a gap or overlap."""

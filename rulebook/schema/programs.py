@@ -8,6 +8,33 @@ from pydantic import Field, model_validator
 from rulebook.conditions import Condition, Node
 from rulebook.schema.parts import Cited, FactId, Id, Line, Lines, Period, follow_on
 
+Kind = Literal[
+    "benefit", "compensation", "contract_service", "immigration_relief", "protection", "service_grant", "status_letter"
+]
+Service = Literal[
+    "case_management",
+    "emergency_temporary_housing",
+    "health_care",
+    "mental_health_counseling",
+    "substance_use_screening_treatment",
+    "language_interpretation_translation",
+    "english_language_instruction",
+    "job_training",
+    "placement_assistance",
+]
+"""The nine that s. 566.223 RSMo names; what else a program gives are its `tags`."""
+Cooperation = Literal[
+    "expected",
+    "not_required",
+    "not_required_but_potential_witness",
+    "not_required_to_start",
+    "not_stated",
+    "required_helpfulness",
+    "required_unless_trauma",
+    "required_unless_under_18_or_trauma",
+]
+"""With law enforcement, as the program asks for it."""
+
 
 class Dispute(Node):
     """Two readings of a version that are before a court: both are answered."""
@@ -40,12 +67,12 @@ class Program(Node):
     jurisdiction: Id
     level: Literal["federal", "state", "federal_state"]
     agency: Line
-    kind: Id
-    services: tuple[Id, ...] = Field(strict=False)
+    kind: Kind
+    services: tuple[Service, ...] = Field(strict=False)
     tags: tuple[Id, ...] = Field(strict=False)
     gives: Line
     victim_status_min: Literal["none", "suspected", "presumed", "confirmed"]
-    le_cooperation: Id
+    le_cooperation: Cooperation
     version_key: FactId | None = None
     """A date fact that chooses the version instead of the evaluation date."""
     versions: tuple[ProgramVersion, ...] = Field(strict=False, min_length=1)

@@ -2,13 +2,16 @@
 
 from datetime import date, timedelta
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import StringConstraints, TypeAdapter, model_validator
+from pydantic import AfterValidator, StringConstraints, TypeAdapter, model_validator
 
 from rulebook.conditions import Node
 from rulebook.schema.parts import FactId, Id, Line, Lines
 
 _DURATION = TypeAdapter(timedelta)
+_LONGEST = timedelta(days=31)
+"""What an operator lets pass is minutes, hours or days; what is longer would be silence."""
 
 
 class Release(Node):
@@ -29,12 +32,20 @@ class Release(Node):
         return self
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        raise ValueError(f"there is no time_zone {name}; write an IANA name such as America/Chicago") from None
+    return name
+
+
 class Jurisdiction(Node):
     name: Line
     within: Id | None = None
     """Whose duties apply as well: a state is within US."""
     state_fips: Annotated[str, StringConstraints(pattern=r"^\d{2}$")] | None = None
-    time_zone: Line
+    time_zone: Annotated[Line, AfterValidator(_known_zone)]
     """IANA zone in which days are counted."""
 
 
@@ -55,7 +66,12 @@ class PolicyValue(Node):
         if self.type == "choice" and self.value not in self.choices:
             raise ValueError(f"value must be one of: {', '.join(self.choices)}")
         if self.type == "duration":
-            self.duration()
+            try:
+                fits = timedelta() < self.duration() <= _LONGEST
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError(f"value must be a duration of at most P{_LONGEST.days}D, such as PT1H")
         return self
 
     def duration(self) -> timedelta:

@@ -36,7 +36,8 @@ async def build(
     settings: EligibilitySettings, bus: Bus, *, clock: Clock = system_clock, ids: Ids = system_ids
 ) -> Service:
     """The service, ready to run. Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
-    in_force = load_law_or_last_good(settings.law_path)
+    today = clock().date()
+    in_force = load_law_or_last_good(settings.law_path, on=today, allow_unsealed=settings.law_unsealed)
     law = in_force.law
     registry = ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience)
     keyset = Keyset.load(settings.keyset_file)
@@ -58,7 +59,7 @@ async def build(
     )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
     rerunning = Rerunning(law, store, PostgresReruns(), matching, clock)
-    law_release = LawRelease(database, rerunning, lambda: RerunProcess(environment(settings)))
+    law_release = LawRelease(database, rerunning, lambda: RerunProcess(environment(settings), today))
     relay = Relay(database, outbox, bus, clock, rest_seconds=0.05)
     return Service(
         name=NAME,

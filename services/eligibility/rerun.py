@@ -1,4 +1,5 @@
-"""The child process that evaluates everybody again: `python -m services.eligibility.rerun`, settings as the service's.
+"""The child process that evaluates everybody again: `python -m services.eligibility.rerun [DAY]`, settings as the
+service's; the law is that in force on the day, of which one who starts it before midnight says which it is.
 
 Tells how far it is, a line of JSON after each batch. Ends when everybody is done, on SIGTERM or SIGINT, or when whoever
 started it is gone (its standard input ends), always after a whole batch.
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import date
 
 import orjson
 import uvloop
@@ -73,9 +75,9 @@ async def rerun(
     return False
 
 
-def wired(settings: EligibilitySettings) -> tuple[Database, Rerunning]:
+def wired(settings: EligibilitySettings, on: date) -> tuple[Database, Rerunning]:
     """Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
-    law = load_law_or_last_good(settings.law_path).law
+    law = load_law_or_last_good(settings.law_path, on=on, allow_unsealed=settings.law_unsealed).law
     keys = SubjectKeys(Keyset.load(settings.keyset_file), service=NAME, clock=system_clock)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=1)
     store = PostgresStore()
@@ -91,7 +93,8 @@ async def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(sys.stdin.fileno(), _stop_at_the_end, sys.stdin.fileno(), stop)
-    database, rerunning = wired(settings)
+    today = date.fromisoformat(sys.argv[1]) if len(sys.argv) > 1 else system_clock().date()
+    database, rerunning = wired(settings, today)
     # What is there now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()

@@ -44,7 +44,7 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
     keyset = Keyset.load(settings.keyset_file)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     store = PostgresStore(keys, outbox)
-    in_force = load_law_or_last_good(settings.law_path)
+    in_force = load_law_or_last_good(settings.law_path, on=clock().date(), allow_unsealed=settings.law_unsealed)
     law = in_force.law
     policies = AppliedPolicies(database, outbox, in_force.versions, clock=clock, ids=ids)
     intake = Intake(

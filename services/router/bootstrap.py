@@ -49,7 +49,9 @@ async def build(
     resolver: Resolver = system_resolver,
 ) -> Service:
     """The service, ready to run. Raises ConfigurationError or LawError when a file it needs is missing or wrong."""
-    in_force = load_law_or_last_good(settings.law_path, settings.policy_overrides)
+    in_force = load_law_or_last_good(
+        settings.law_path, settings.policy_overrides, on=clock().date(), allow_unsealed=settings.law_unsealed
+    )
     law = in_force.law
     registry = ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience)
     endpoints = Endpoints.load(settings.endpoints_file)

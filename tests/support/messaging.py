@@ -11,7 +11,7 @@ from kernel.database import Database
 from kernel.messaging_schema import MESSAGING_V1
 from kernel.migrations import BUS, migrate
 
-NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 async def make_schema(dsn: str, schema: str) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ def let_others_first(pid: int) -> None:
 class RerunProcess:
     """One run of `services.eligibility.rerun`."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        """`variables` are added to our environment."""
+    def __init__(self, variables: Mapping[str, str], on: date | None = None) -> None:
+        """`variables` are added to our environment; the law is that in force `on` a day, ours; default: today."""
         self._variables = variables
+        self._day = () if on is None else (on.isoformat(),)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -52,6 +54,7 @@ class RerunProcess:
             sys.executable,
             "-m",
             "services.eligibility.rerun",
+            *self._day,
             stdin=asyncio.subprocess.PIPE,  # ours alone: when we are gone, it ends, and so does the child
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **self._variables},

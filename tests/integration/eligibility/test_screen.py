@@ -20,7 +20,7 @@ POSSIBLE = {"protocol_id": "qyit", "protocol_version": "1", "outcome": "possible
 
 def asking(subject: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
     person = {"subject_number": 1, "age": "unknown", "circumstances": {"appears_victim": True}} | (subject or {})
-    return {"encounter_at": "2026-11-20T09:00:00Z", "subject": person} | members
+    return {"encounter_at": "2026-11-22T09:00:00Z", "subject": person} | members
 
 
 class Api:
@@ -61,7 +61,7 @@ async def test_facts_in_answers_out(eligibility: Eligibility, api: Api, reader: 
     told = response.json()
     assert told["law_version"] == eligibility.law.version
     assert told["law_digest"] == eligibility.law.digest
-    assert told["as_of"] == "2026-11-20"
+    assert told["as_of"] == "2026-11-22"
     answers = {answer["program"]: answer for answer in told["programs"]}
     assert answers.keys() == {program.spec.id for program in eligibility.law.programs}
     t_visa = answers["t_visa"]
@@ -120,7 +120,7 @@ async def test_nothing_is_stored_and_nothing_published(
 @pytest.mark.parametrize(
     ("document", "pointer"),
     [
-        (asking(encounter_at="2026-11-20T13:00:00Z"), "/encounter_at"),
+        (asking(encounter_at="2026-11-22T13:00:00Z"), "/encounter_at"),
         (asking(encounter_at="1899-01-01T00:00:00Z"), "/encounter_at"),
         (asking({"age": {"birth_date": "2031-01-01"}}), "/subject/age/birth_date"),
         (

@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import shutil
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from contracts.envelope import encode_headers, encode_value, sequence_headers
 from kernel.bus import Record
@@ -17,6 +19,7 @@ from kernel.database import Database
 from kernel.identity import client_entry, generate_key, sign_request, write_clients
 from kernel.migrations import BUS, migrate
 from rulebook.loader import LAW
+from rulebook.release import archive
 from services.router.bootstrap import build
 from services.router.settings import RouterSettings
 from tests.integration.router.house import House, adult, endpoint
@@ -91,12 +94,35 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
     assert os.stat(house.endpoints_file).st_mode & 0o077 == 0
 
 
-async def test_a_broken_law_file_keeps_the_last_good_release_in_force_and_says_so(
-    house: House, database_dsn: str, tmp_path: Path
+def broken(law: Path) -> None:
+    next((law / "duties").glob("*.yaml")).write_text("- id: [", encoding="utf-8")
+
+
+def edited(law: Path) -> None:
+    with (law / "calendars.yaml").open("a", encoding="utf-8") as file:
+        file.write("  another: {cite: [x], observed: as_dated, holidays: [{name: X, month: 1, day: 1}]}\n")
+
+
+def of_a_day_to_come(law: Path) -> None:
+    file = law / "release.yaml"
+    given = yaml.safe_load(file.read_text("utf-8")) | {"version": "2999.1.0", "in_force_from": date(2999, 1, 1)}
+    file.write_text(yaml.safe_dump(given), encoding="utf-8")
+    archive(law)
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "words"),
+    [
+        (broken, "law_refused", ".yaml, line "),
+        (edited, "law_refused", "run `firstnotice law archive`"),
+        (of_a_day_to_come, "law_awaited", "2999.1.0 is in force from 2999-01-01; start again on that day"),
+    ],
+)
+async def test_what_cannot_be_applied_leaves_the_last_good_release_in_force_and_says_so(
+    house: House, database_dsn: str, tmp_path: Path, change: Callable[[Path], None], why: str, words: str
 ) -> None:
     shutil.copytree(LAW, tmp_path / "law")
-    duties = next((tmp_path / "law" / "duties").glob("*.yaml"))
-    duties.write_text("- id: [", encoding="utf-8")
+    change(tmp_path / "law")
     await migrate(database_dsn, [BUS])
     write_clients(tmp_path / "clients.json", [])
     house.keyset.save(tmp_path / "keyset.json")
@@ -117,4 +143,4 @@ async def test_a_broken_law_file_keeps_the_last_good_release_in_force_and_says_s
         await service.close()
         await bus.close()
     assert shown["law_version"] == house.law.version
-    assert duties.name in shown["law_refused"]
+    assert words in shown[why]

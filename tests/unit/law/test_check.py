@@ -33,7 +33,15 @@ SECOND = """  - role: social_services
     effective: {from: 2008-01-01}
   - role: criminal_justice
 """
+NEVER_TRUE, BRANCH = "the condition can never be true", "this branch can never be true"
+NOBODY = "{all: [{fact: pregnant, is: true}, {fact: pregnant, is: false}]}"
 SAME_PERSON = "approver: law  Editor, firstnotice"
+
+
+def share(operator: str, percent: int) -> str:
+    """A comparison of the income with a part of the poverty guideline."""
+    amount = f"{{table: us.poverty_guideline, of: household_size, percent: {percent}, per: month, round: dollar_up}}"
+    return f"{{fact: household_income_monthly_cents, {operator}: {amount}}}"
 
 
 def broken(tmp_path: Path, file: str, old: str, new: str) -> tuple[Path, int]:
@@ -79,11 +87,52 @@ def test_the_release_that_ships_is_sound() -> None:
             MO,
             DSS_RULES,
             DSS_RULES.replace(LAST, NEVER + LAST),
-            "MO.566_223.DSS: this rule can never apply",
+            "MO.566_223.DSS from 2011-08-28, rule 2: the condition can never be true",
         ),
         # A condition and a branch that nobody can meet.
         (HEALTH, "{fact: age_years, lt: 65}", "{fact: age_years, lt: 19}", "the condition can never be true"),
         (HEALTH, "{fact: age_years, lt: 1}", "{fact: age_years, gte: 19}", "this branch can never"),
+        # Two percentages of one table, two ages on one day, two days.
+        (
+            HEALTH,
+            "{use: mo_resident}",
+            f"{{all: [{share('gt', 306)}, {share('lte', 305)}]}}",
+            NEVER_TRUE,
+        ),
+        (HEALTH, "{use: mo_resident}", "{fact: age_years, between: [30, 20]}", NEVER_TRUE),
+        (
+            HEALTH,
+            "{use: mo_resident}",
+            "{all: [{fact: hhs_letter_date, age_on: as_of, lt: 18}, {fact: hhs_letter_date, age_on: as_of, gte: 18}]}",
+            NEVER_TRUE,
+        ),
+        (
+            HEALTH,
+            "{use: mo_resident}",
+            "{all: [{fact: hhs_letter_date, lt: 2020-01-01}, {fact: hhs_letter_date, gt: 2020-01-01}]}",
+            NEVER_TRUE,
+        ),
+        # In a block, a derivation, a rule after others, a flag.
+        ("blocks.yaml", "{fact: age_years, gte: 18}", f"{{any: [{{fact: age_years, gte: 18}}, {NOBODY}]}}", BRANCH),
+        ("blocks.yaml", "{fact: age_years, gte: 18}", f"{{not: {NOBODY}}}", BRANCH),
+        (
+            "facts.yaml",
+            "  - when: {",
+            f"  - when: {NOBODY}\n    then: {{pregnant: false}}\n    cite: [x]\n  - when: {{",
+            NEVER_TRUE,
+        ),
+        (
+            MO,
+            "when: {fact: appears_victim, is: false}",
+            f"when: {{any: [{{fact: appears_victim, is: false}}, {NOBODY}]}}",
+            BRANCH,
+        ),
+        (
+            MO,
+            "when: {fact: force_or_threat_indicated, is: true}",
+            "when: {fact: protective_custody_taken, is: false}",
+            "rule 1, flag may_support_defense_566_223_2: the condition can never be true",
+        ),
         # The directory.
         (CIRCUITS, "2,Adair,29001\n", "", "county 29001 (Adair) has no recipient in the role juvenile_justice"),
         (CIRCUITS, "2,Adair,29001\n", "2,Adair,29001\n3,Adair,29001\n", "county 29001 has two units"),

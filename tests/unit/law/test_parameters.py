@@ -8,11 +8,10 @@ import pytest
 import yaml
 
 from rulebook.check import check
-from rulebook.conditions import Compare, TableAmount
+from rulebook.conditions import Compare, TableAmount, walk
 from rulebook.loader import LAW, Law
 from rulebook.parameters import NotKnown
 from rulebook.programs import evaluate
-from rulebook.references import walk
 from rulebook.schema import BlocksFile
 from rulebook.values import FactMap, Interval
 from tests.unit.rulebook.builders import release_copy

@@ -93,6 +93,7 @@ def test_another_recipient_is_told_for_the_county_that_it_is_for(law: Law, relea
 
 def test_a_new_flag_is_a_change_of_those_of_whom_it_holds(law: Law, release: Release) -> None:
     release.edit("duties/us_mo.yaml", "flag: needs_age_check", "flag: needs_another_check")
+    release.edit("duties/us_mo.yaml", "{needs_age_check: ", "{needs_another_check: ")
     guessed = case("guessed", {"apparent_minor": True})
     found = difference(law, release.law(), (*CASES, guessed), jurisdiction="MO", as_of=AS_OF)
     assert {change.case for change in found.duties if "flags" in change.what} == {"guessed"}

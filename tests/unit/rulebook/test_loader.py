@@ -20,6 +20,7 @@ def changed(release: Path, file: str, old: str, new: str) -> Path:
 
 
 MO = "duties/us_mo.yaml"
+HEALTH = "programs/health.yaml"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ MO = "duties/us_mo.yaml"
         ("duties/us.yaml", "outcome: review", "outcome: not_due", "what is unknown is not a no"),
         ("duties/us.yaml", "kind: hours, limit: 24", "kind: hours", "need a limit"),
         ("release.yaml", "approver: Reviewing counsel", "approver: Law editor", "another person"),
-        ("policy.yaml", "value: PT1H", "value: soon", "policy.yaml, line 5"),
+        ("policy.yaml", "value: PT1H", "value: soon", "policy.yaml, line 4, .*must be a duration of at most P31D"),
         ("policy.yaml", "value: foreign_national", "value: nobody", "foreign_national, all_minors"),
         ("facts.yaml", "from: age.estimated_min", "from: age.guess", "there is no guess"),
         ("disclosure.yaml", "- encounter.reporting_unit", "- encounter.mood", "encounter.mood"),
@@ -76,13 +77,115 @@ MO = "duties/us_mo.yaml"
             "from `when` to `supply`",
         ),
         ("programs/health.yaml", "sources: [", "sources: [HEARSAY, ", "there is no source HEARSAY"),
-        ("directory/mo_circuits.csv", "29045", "2904", "line 2: write a unit"),
+        ("directory/mo_circuits.csv", "29045", "2904", "line 2: write circuit, fips; fips is a code of five digits"),
         ("directory/recipients.yaml", "by_unit: mo_circuits", "by_unit: circuits", "there is no unit table circuits"),
+        # What would raise later, when a notice is due.
+        (
+            "jurisdictions.yaml",
+            "America/Chicago",
+            "America/Chicag",
+            r"line 10.*no time_zone America/Chicag; write an IANA",
+        ),
+        ("jurisdictions.yaml", "America/Chicago", "America", "there is no time_zone America; write an IANA name"),
+        (
+            "jurisdictions.yaml",
+            "within: US",
+            "within: UX",
+            "line 8: MO: there is no jurisdiction UX; write one of CA",
+        ),
+        ("jurisdictions.yaml", "within: US", "within: MO", "MO: it is within itself; write one of CA"),
+        ("jurisdictions.yaml", "name: United States", "name: U\n    within: MO", "line 5: US: it is within itself"),
+        ("jurisdictions/ny.yaml", '"36"', '"29"', "another jurisdiction has state_fips 29"),
+        (
+            "policy.yaml",
+            "value: PT1H",
+            "value: -PT1H",
+            "policy.yaml, line 4, .*value must be a duration of at most P31D",
+        ),
+        ("policy.yaml", "value: PT1H", "value: P100000Y", "must be a duration of at most P31D, such as PT1H"),
+        ("duties/us.yaml", "kind: hours, limit: 24", "kind: hours, limit: 99999999999", "less than or equal to 1000"),
+        ("calendars.yaml", "month: 7, day: 4", "month: 2, day: 30", "a day that the month has"),
+        # Typos in closed vocabularies.
+        (HEALTH, "services: [health_care", "services: [helth_care", r"services\.0: .*'health_care'"),
+        (HEALTH, "kind: benefit", "kind: benifit", r"kind: .*'benefit'"),
+        (
+            "programs/health.yaml",
+            "le_cooperation: not_required",
+            "le_cooperation: no",
+            "le_cooperation: .*'not_required'",
+        ),
+        (
+            MO,
+            "owner: agency_watch",
+            "owner: agnecy_watch",
+            "no owner agnecy_watch_commander; write one of agency",
+        ),
+        (
+            MO,
+            "when_flag: {needs_age_check",
+            "when_flag: {needs_check",
+            "no rule sets the flag needs_check; write",
+        ),
+        (
+            "duties/us.yaml",
+            "eq: foreign_national}",
+            "eq: foreign}",
+            "hhs24_scope is never foreign; write one of fo",
+        ),
+        # What the compiler refuses, on the line of the comparison.
+        (
+            "programs/health.yaml",
+            "{fact: pregnant, is: false}",
+            "{fact: pregnant, eq: 'no'}",
+            r"health\.yaml, line \d+: \w+: pregnant is of type bool: write is: true",
+        ),
+        (
+            "blocks.yaml",
+            "not_in: [us_citizen,",
+            "not_in: [us_citizn,",
+            r"blocks\.yaml, line 3: block noncitizen_non_lpr: citizenship_status not_in: write one of us_citizen,",
+        ),
+        ("facts.yaml", "{one_of: [", "{one_of: [martian, ", r"facts\.yaml, line \d+: derivation of .*: write one of"),
+        (
+            "programs/health.yaml",
+            "percent: 138,",
+            "percent: '-1',",
+            r"health\.yaml, line \d+: .*write percent as a whole",
+        ),
+        (
+            "programs/refugee_type.yaml",
+            "version_key: ",
+            "version_key: not_",
+            r"\.yaml, line 49: .*: version_key not_",
+        ),
+        ("disclosure.yaml", "- encounter.reporting_unit", "- encounter.mood", r"disclosure\.yaml, line \d+: .*no mood"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
     with pytest.raises(LawError, match=message):
         load_law(changed(release_copy(tmp_path), file, old, new))
+
+
+def test_blocks_that_use_one_another_in_a_circle_are_named(tmp_path: Path) -> None:
+    release = release_copy(tmp_path)
+    (release / "blocks").mkdir()
+    circle = "blocks:\n  a: {all: [{use: b}]}\n  b: {any: [{use: c}]}\n  c: {not: {use: b}}\n"
+    (release / "blocks" / "circle.yaml").write_text(circle, "utf-8")
+    with pytest.raises(LawError) as refused:
+        load_law(release)
+    assert str(refused.value).splitlines() == [
+        "circle.yaml, line 3: block b uses itself: b -> c -> b; write one of them out",
+        "circle.yaml, line 4: block c uses itself: c -> b -> c; write one of them out",
+    ]
+
+
+def test_blocks_one_inside_the_other_without_end_are_named(tmp_path: Path) -> None:
+    release = release_copy(tmp_path)
+    (release / "blocks").mkdir()
+    deep = "".join(f"  b{n}: {{not: {{use: b{n + 1}}}}}\n" for n in range(2000)) + "  b2000: {use: adult}\n"
+    (release / "blocks" / "deep.yaml").write_text("blocks:\n" + deep, "utf-8")
+    with pytest.raises(LawError, match=r"^deep\.yaml, line 2: block b0 is more than 8 blocks deep: b0 -> b1 -> "):
+        load_law(release)
 
 
 def test_a_release_without_a_kind_of_file_is_refused(tmp_path: Path) -> None:
