@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import aiohttp
 import orjson
@@ -28,7 +28,7 @@ from benchmarks.pipeline import Agency, installation
 from contracts.envelope import Event
 from contracts.events import EncounterReported
 from contracts.facts import SubjectFacts
-from kernel.clock import system_clock
+from kernel.clock import system_clock, system_ids
 from kernel.database import Database, Transaction
 from kernel.keyset import Keyset
 from kernel.migrations import BUS, KEYS, migrate
@@ -155,7 +155,7 @@ async def load(server: EmbeddedPostgres, database: Database, keyset: Keyset, law
     spent = wall = sealed = 0.0
     sizes: dict[str, int] = {}
     for start in range(0, count, _LOADED_AT_ONCE):
-        people = {uuid4(): somebody(law, dice) for _ in range(min(_LOADED_AT_ONCE, count - start))}
+        people = {system_ids(): somebody(law, dice) for _ in range(min(_LOADED_AT_ONCE, count - start))}
         async with intake.transaction() as tx:
             secrets = await intake_keys.create(tx, list(people))
         events = [_reported(subject, facts, secrets[subject]) for subject, facts in people.items()]
@@ -176,7 +176,7 @@ async def load(server: EmbeddedPostgres, database: Database, keyset: Keyset, law
 
 
 def _reported(subject: UUID, facts: SubjectFacts, key: Any) -> Event:
-    event_id, encounter = uuid4(), uuid4()
+    event_id, encounter = system_ids(), system_ids()
     sealed = seal(key, event_id, facts.by_group())
     now = datetime.now(UTC)
     return Event(

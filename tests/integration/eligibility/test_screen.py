@@ -136,8 +136,8 @@ async def test_nothing_is_stored_and_nothing_published(
             "/subject/circumstances/facts/runaway",
         ),
         (
-            asking({"circumstances": {"appears_victim": True, "facts": {"countable_resources_usd": "1e999999999"}}}),
-            "/subject/circumstances/facts/countable_resources_usd",
+            asking({"circumstances": {"appears_victim": True, "facts": {"household_income_pct_ami": "1e999999999"}}}),
+            "/subject/circumstances/facts/household_income_pct_ami",
         ),
         (asking({"status": {"facts": {"hhs_letter_date": "9999-12-31"}}}), "/subject/status/facts/hhs_letter_date"),
         (asking({"status": {"facts": {"hhs_letter_date": "2031-01-01"}}}), "/subject/status/facts/hhs_letter_date"),

@@ -74,8 +74,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         "/subjects/0/circumstances/facts/household_size",
     ),
     "fact of a decimal too large": (
-        with_facts("circumstances", {"countable_resources_usd": "1e400"}),
-        "/subjects/0/circumstances/facts/countable_resources_usd",
+        with_facts("circumstances", {"household_income_pct_ami": "1e400"}),
+        "/subjects/0/circumstances/facts/household_income_pct_ami",
     ),
     "range of a number too large": (
         with_facts("circumstances", {"household_size": f"1..{10**30}"}),

@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_used_is_named_with_what_to_write(
 @pytest.mark.parametrize(
     ("circumstances", "where", "what"),
     [
-        ({"facts": {"countable_resources_usd": "1e400"}}, "/facts/countable_resources_usd", "write a value of type"),
+        ({"facts": {"household_income_pct_ami": "1e400"}}, "/facts/household_income_pct_ami", "write a value of type"),
         ({"facts": {"crime_or_discovery_date": "2199-01-01"}}, "/facts/crime_or_discovery_date", "in the future"),
         (
             {"screening": [{"protocol_id": "Zq-canary", "protocol_version": "1", "outcome": "possible"}]},

@@ -32,6 +32,8 @@ def values(program_id: str) -> dict[str, list[Any]]:
     (program,) = (p for p in DRAFT["programs"] if p["id"] == program_id)
     for leaf in (leaf for rule in program["rules"] for leaf in draft.leaves(rule["when"])):
         found[leaf["fact"]] |= set(_around(leaf))
+    if program_id == "mo_chip":
+        found["age_years"] |= {0, 1}  # Medicaid has another limit for infants, which the draft left out here
     return {fact: [*sorted(around, key=str), None] for fact, around in found.items()}
 
 

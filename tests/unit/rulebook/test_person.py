@@ -70,7 +70,11 @@ def test_a_derivation_narrows_what_was_recorded_and_never_overwrites_it(law: Law
         ("circumstances", {"appears_victim": False, "trafficking": {"victim_status": "confirmed"}}, "victim_status"),
         (
             "circumstances",
-            {"appears_victim": True, "trafficking": {"severe_form_excluded": True}, "facts": {"severe_form": True}},
+            {
+                "appears_victim": True,
+                "trafficking": {"type": "labor", "severe_form_excluded": True},
+                "facts": {"severe_form": True},
+            },
             "severe_form",
         ),
     ],
@@ -119,7 +123,7 @@ def test_immigration_facts_count_only_in_their_own_group(law: Law) -> None:
         ("circumstances", "household_size", "..0", "from 1 to 99"),
         ("circumstances", "household_income_monthly_cents", -100, "from 0 to "),
         ("circumstances", "state_of_residence", "KS", "write one of MO, other"),
-        ("circumstances", "countable_resources_usd", "1e400", "write a value of type decimal from "),
+        ("circumstances", "household_income_pct_ami", "1e400", "write a value of type decimal from "),
         ("circumstances", "crime_or_discovery_date", "2026-11-23", "in the future"),
         ("circumstances", "crime_or_discovery_date", "2026-01-01..2030-01-01", "in the future"),
         ("status", "hhs_letter_date", "9999-12-31", "to 2200-12-31"),
