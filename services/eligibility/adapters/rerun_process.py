@@ -14,8 +14,8 @@ import orjson
 from kernel.settings import PREFIX, ServiceSettings
 from services.eligibility.application.rerunning import Progress
 
-NICE = 19
-"""As in nice(1): whatever else wants the processor goes first."""
+NICE = 10
+"""As in nice(1): a tenth of a processor that others want whole, so that a release gets on where there is never rest."""
 _STOP_SECONDS = 20.0
 
 
