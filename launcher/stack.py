@@ -122,7 +122,8 @@ async def running(plan: Plan) -> AsyncIterator[Stack]:
         await _services_here(plan, here, dsn, services, exits)
         for service in catalogue.SERVICES:
             if service not in here:
-                services.start(_child_service(plan, service, dsn, kafka, nice=0 if kafka else BEHIND).run)
+                nice = 0 if service in ON_THE_WAY else BEHIND
+                services.start(_child_service(plan, service, dsn, kafka, nice=nice).run)
         yield Stack(plan, dsn, services, recipients)
         plan.say("Stopping")
 
