@@ -55,7 +55,7 @@ CHANGED = 0.03
 TARGET_S_PER_MILLION = 90
 _LOADED_AT_ONCE = 500
 _BESIDE = 6000
-_FOOD, _LIMIT, _HIGHER = "programs/food_cash_energy_child_care.yaml", "percent: 130,", "percent: 150,"
+_FOOD, _LIMIT, _HIGHER = "blocks.yaml", "percent: 130,", "percent: 150,"
 
 
 def main() -> None:
@@ -131,6 +131,7 @@ def somebody(law: Law, dice: random.Random) -> SubjectFacts:
     if dice.random() < CHANGED:
         facts |= {"household_size": 1, "household_income_monthly_cents": 186_200}
         facts |= {"countable_resources_cents": 10_000, "state_of_residence": "MO"}
+        facts |= {"household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
         groups["status"] = {}
     born = f"{dice.randint(1960, 2012)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
     return SubjectFacts.model_validate(

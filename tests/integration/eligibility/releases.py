@@ -23,6 +23,8 @@ FOOD = "programs/food_cash_energy_child_care.yaml"
 def income(monthly_cents: int) -> dict[str, Any]:
     known: dict[str, Any] = {"countable_resources_cents": 10_000}
     known |= {"household_size": 1, "household_income_monthly_cents": monthly_cents}
+    known |= {"household_net_income_monthly_cents": 100_000}
+    known |= {"household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
     return {
         "age": {"birth_date": "1996-03-03", "verified_by": "document"},
         "circumstances": {"appears_victim": True, "facts": known},
@@ -38,7 +40,7 @@ def wider_release(target: Path, law: Law) -> Path:
     """A folder with a release that has a higher income limit, and a longer time limit."""
     made = release_copy(target)
     for file, old, new in [
-        (FOOD, "percent: 130,", "percent: 150,"),
+        ("blocks.yaml", "percent: 130,", "percent: 150,"),
         (FOOD, "time_limits: ABAWD 3 months in 36 without", "time_limits: ABAWD 6 months in 36 without"),
         ("release.yaml", f'"{law.version}"', '"2026.12.0"'),
     ]:

@@ -20,13 +20,15 @@ from rulebook.release import archive, archived, load_release, release_digest
 from tests.unit.law.people import noon, person
 from tests.unit.rulebook.builders import release_copy
 
-FOOD = "programs/food_cash_energy_child_care.yaml"
+LIMIT = "blocks.yaml"
+"""Where the gross income limit of food assistance is."""
 
 
 def answers(law: Law, income: int) -> bytes:
     facts: dict[str, Any] = {"state_of_residence": "MO", "citizenship_status": "us_citizen"}
     facts |= {"household_size": 1, "household_income_monthly_cents": income}
-    facts["countable_resources_cents"] = 10_000
+    facts |= {"countable_resources_cents": 10_000, "household_net_income_monthly_cents": 100_000}
+    facts |= {"household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
     at = noon("2026-11-22")
     return determine(person(facts, law), law, jurisdiction="MO", encounter_at=at, as_of=at).canonical()
 
@@ -53,7 +55,7 @@ def test_the_release_that_ships_is_archived_and_gives_the_same_bytes(law: Law) -
 def test_an_old_answer_is_replayed_under_its_release_after_the_law_has_changed(tmp_path: Path, law: Law) -> None:
     release = release_copy(tmp_path)
     before = answers(law, 186_200)
-    edit(release, FOOD, "percent: 130,", "percent: 150,")
+    edit(release, LIMIT, "percent: 130,", "percent: 150,")
     edit(release, "release.yaml", f'"{law.version}"', '"2026.12.0"')
     archive(release)
     assert archived(release)[-2:] == (law.version, "2026.12.0")
@@ -65,7 +67,7 @@ def test_an_old_answer_is_replayed_under_its_release_after_the_law_has_changed(t
 
 def test_a_change_without_a_new_version_is_neither_sound_nor_archived(tmp_path: Path) -> None:
     release = release_copy(tmp_path)
-    edit(release, FOOD, "percent: 130,", "percent: 150,")
+    edit(release, LIMIT, "percent: 130,", "percent: 150,")
     (finding,) = check(release)
     assert finding.startswith("release.yaml, line ")
     assert "raise `version`" in finding
@@ -83,9 +85,9 @@ def test_a_change_of_approver_needs_a_new_seal(tmp_path: Path) -> None:
 
 def test_a_bad_release_is_not_archived(tmp_path: Path, law: Law) -> None:
     release = release_copy(tmp_path)
-    edit(release, FOOD, "percent: 130,", "percent: 130.5,")
+    edit(release, LIMIT, "percent: 130,", "percent: 130.5,")
     edit(release, "release.yaml", law.version, "2026.12.0")
-    with pytest.raises(LawError, match=r"food_cash_energy_child_care\.yaml, line"):
+    with pytest.raises(LawError, match=r"blocks\.yaml, line"):
         archive(release)
     assert "2026.12.0" not in archived(release)
 
@@ -95,7 +97,7 @@ def test_an_altered_archive_is_refused(tmp_path: Path, law: Law) -> None:
     kept = release / "archive" / f"{law.version}.zip"
     with zipfile.ZipFile(kept) as source:
         content = {name: source.read(name) for name in source.namelist()}
-    content[FOOD] = content[FOOD].replace(b"percent: 130,", b"percent: 150,")
+    content[LIMIT] = content[LIMIT].replace(b"percent: 130,", b"percent: 150,")
     with zipfile.ZipFile(kept, "w") as target:
         for name, data in content.items():
             target.writestr(name, data)

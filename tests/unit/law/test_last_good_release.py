@@ -26,7 +26,7 @@ def edit(release: Path, **values: str) -> None:
 
 
 def change(release: Path) -> None:
-    path = release / "programs" / "food_cash_energy_child_care.yaml"
+    path = release / "blocks.yaml"
     path.write_text(path.read_text("utf-8").replace("percent: 130,", "percent: 150,"), "utf-8")
 
 

@@ -95,6 +95,7 @@ def test_no_condition_compares_money_with_a_number_of_its_own(law: Law) -> None:
 
 def test_a_limit_that_was_not_verified_says_so_in_the_answer(law: Law) -> None:
     facts = {"state_of_residence": "MO", "household_size": 1, "household_income_monthly_cents": 500_000}
+    facts |= {"household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
     answers = {
         answer.program_id: answer for answer in evaluate(facts, law, jurisdiction="MO", as_of=date(2026, 11, 22))
     }
@@ -113,11 +114,15 @@ def test_a_limit_that_was_not_verified_says_so_in_the_answer(law: Law) -> None:
 
 def test_a_limit_of_a_day_that_is_not_held_leaves_the_answer_open_and_asks_for_nothing(law: Law) -> None:
     known = {"state_of_residence": "MO", "household_size": 1, "household_income_monthly_cents": 50_000_000}
-    known |= {"countable_resources_cents": 10_000, "citizenship_status": "us_citizen"}
+    known |= {"household_net_income_monthly_cents": 10_000, "citizenship_status": "us_citizen"}
+    known |= {"countable_resources_cents": 10_000, "household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
     found = evaluate(known, law, jurisdiction="MO", as_of=date(2024, 9, 30))
     (snap,) = (answer for answer in found if answer.program_id == "snap")
     assert (snap.outcome, snap.missing) == ("potentially_eligible", ())
-    assert [(reason.threshold["table"], reason.holds) for reason in snap.reasons] == [(GUIDELINE, None)]
+    assert {(reason.threshold["table"], reason.holds) for reason in snap.reasons if reason.holds is None} == {
+        (GUIDELINE, None),
+        ("us.snap.resource_limit", None),
+    }
 
 
 def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None:
@@ -125,6 +130,9 @@ def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None
         "state_of_residence": "MO",
         "countable_resources_cents": 10_000,
         "citizenship_status": "us_citizen",
+        "household_net_income_monthly_cents": 10_000,
+        "household_with_elderly_or_disabled": False,
+        "household_all_on_cash_aid": False,
     }
     some: list[tuple[FactMap, set[str]]] = [
         ({}, {"household_income_monthly_cents", "household_size"}),
@@ -141,7 +149,7 @@ def test_income_and_household_are_asked_for_together_and_apart(law: Law) -> None
 
 @pytest.mark.parametrize("program", ["snap", "ssi", "mo_temporary_assistance", "liheap"])
 def test_a_limit_of_resources_that_was_not_verified_says_so_in_the_answer(law: Law, program: str) -> None:
-    known: FactMap = {"countable_resources_cents": 1_000_000, "household_size": 1}
+    known: FactMap = {"countable_resources_cents": 1_000_000, "household_size": 1, "household_all_on_cash_aid": False}
     answers = {answer.program_id: answer for answer in evaluate(known, law, jurisdiction="MO", as_of=TODAY)}
     assert answers[program].outcome == "not_eligible"
     reasons = [reason for reason in answers[program].reasons if reason.fact == "countable_resources_cents"]
@@ -177,5 +185,5 @@ def test_a_wrong_parameter_is_found(tmp_path: Path, old: str, new: str, message:
     assert old in text
     path.write_text(text.replace(old, new, 1), "utf-8")
     found: Any = check(release)
-    where = "food_cash_energy_child_care.yaml" if "takes it" in message else "us.yaml"
+    where = "blocks.yaml" if "takes it" in message else "us.yaml"
     assert any(message in finding and finding.startswith(f"{where}, line ") for finding in found), found

@@ -147,16 +147,20 @@ def admitted(known: FactMap, fact: str) -> list[Any]:
 def test_a_no_says_what_would_change_it(law: Law) -> None:
     facts = {"state_of_residence": "MO", "countable_resources_cents": 900_000}
     facts |= {"household_income_monthly_cents": 665_000, "household_size": 1}
+    facts |= {"household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
     answers = {a.program_id: a for a in evaluate(facts, law, jurisdiction="MO", as_of=DAY)}
     snap = answers["snap"]
     assert snap.outcome == "not_eligible"
-    assert snap.would_change == (("countable_resources_cents", "household_income_monthly_cents", "household_size"),)
+    assert ("countable_resources_cents", "household_income_monthly_cents", "household_size") in snap.would_change
+    assert ("household_all_on_cash_aid",) in snap.would_change
     assert outcomes(law, {"state_of_residence": "MO"})["snap"] == "potentially_eligible"
 
 
 def test_needed_facts_are_those_without_which_there_is_no_yes(law: Law) -> None:
     answers = {a.program_id: a for a in evaluate({}, law, jurisdiction="MO", as_of=DAY)}
-    assert {"household_income_monthly_cents", "state_of_residence"} <= set(answers["snap"].gaps.needed)
+    needed = set(answers["mohealthnet_adult_expansion"].gaps.needed)
+    assert {"household_income_monthly_cents", "state_of_residence"} <= needed
+    assert "household_income_monthly_cents" not in answers["snap"].gaps.needed
     assert "five_year_bar_exempt" not in answers["snap"].gaps.needed
 
 

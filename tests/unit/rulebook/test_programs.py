@@ -48,7 +48,9 @@ def subject(
 
 
 # One person, by the year: 15,060 dollars in 2024, 15,650 in 2025, 15,960 in 2026; each limit is a twelfth, rounded up.
-SNAP = {"household_size": 1, "household_income_monthly_cents": 172_900, "countable_resources_cents": 300_000}
+ALONE = {"household_size": 1, "household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
+INCOME = {"household_income_monthly_cents": 172_900, "household_net_income_monthly_cents": 125_500}
+SNAP = ALONE | INCOME | {"countable_resources_cents": 300_000}
 SNAP_FY2025 = SNAP | {"household_income_monthly_cents": 163_200}
 LETTER = {"hhs_certification_letter": True}
 T_VISA = {"physically_present_us_due_to_trafficking": True, "extreme_hardship_if_removed": True}
@@ -73,7 +75,7 @@ OK, MAYBE, NO = "eligible", "potentially_eligible", "not_eligible"
         ("snap", subject(**SNAP), TODAY, OK),
         ("snap", subject(**SNAP | {"household_income_monthly_cents": 172_901}), TODAY, NO),
         ("snap", subject(**SNAP | {"countable_resources_cents": 450_001}), TODAY, NO),
-        ("snap", subject(**SNAP | {"countable_resources_cents": 300_001}), TODAY, MAYBE),
+        ("snap", subject(**SNAP | {"countable_resources_cents": 300_001}), TODAY, NO),
         ("snap", subject(residence="17031", **SNAP), TODAY, NO),
         ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP_FY2025), "2025-07-03", OK),
         ("snap", subject(citizenship="t_nonimmigrant", status=LETTER, **SNAP_FY2025), "2025-07-04", NO),
