@@ -20,6 +20,13 @@ Outcome = Literal["negative", "possible", "clear", "stopped"]
 Implied = Literal["unchanged", "suspected", "presumed"]
 _STATUSES: tuple[Implied, ...] = get_args(Implied)
 """From least to most."""
+_MEANING: Mapping[Outcome, str] = {
+    "negative": "nothing was found",
+    "possible": "a possible concern",
+    "clear": "a clear concern",
+    "stopped": "not finished",
+}
+"""`clear` is no all-clear: who found nothing reports `negative`, which every instrument has."""
 
 
 class Population(Node):
@@ -96,9 +103,10 @@ class Protocol(Node):
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """That a result may have: those of its bands, where it has any, and that it was stopped."""
+        """That a result may have: those of its bands, where it has any; that nothing was found, or that it was stopped,
+        always."""
         bands = {band.outcome for band in self.scoring.bands}
-        return tuple(one for one in self.outcome_map if not bands or one in bands or one == "stopped")
+        return tuple(one for one in self.outcome_map if not bands or one in bands or one in ("negative", "stopped"))
 
 
 class ScreeningFile(Node):
@@ -122,7 +130,8 @@ def screening_problems(result: ScreeningResult, protocols: Protocols, on: date) 
     if not protocol.effective.holds(result.administered_at.date() if result.administered_at else on):
         problems.append(("protocol_version", "was not in force on that day; name the version that was"))
     if result.outcome not in protocol.outcomes:
-        problems.append(("outcome", f"write one of {', '.join(protocol.outcomes)}"))
+        told = (f"{outcome} ({_MEANING[outcome]})" for outcome in protocol.outcomes)
+        problems.append(("outcome", f"write one of {', '.join(told)}"))
     return problems
 
 

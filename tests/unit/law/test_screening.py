@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from contracts.facts import ScreeningResult, SubjectFacts
 from rulebook.check import check
 from rulebook.disclosure import disclose
 from rulebook.duties import Decision, DutyFacts, decide
-from rulebook.loader import Law
+from rulebook.loader import LAW, Law
 from rulebook.person import known_facts
+from rulebook.problems import subject_problems
+from rulebook.programs import determine
 from rulebook.screening import Protocol, screened_status, screening_problems
 from rulebook.values import Among, Value
 from tests.unit.law.people import noon, person
@@ -44,6 +47,48 @@ def test_a_negative_screen_never_cancels_a_duty(law: Law, outcome: str, age: dic
     )
     assert decisions(law, results, **age) == decisions(law, **age)
     assert decisions(law, results, **age)["MO.566_223.DSS"].outcome == "due"
+
+
+NEGATIVE_PEOPLE: list[dict[str, Any]] = [
+    {},
+    {"apparent_minor": True},
+    {"birth_date": "2010-01-01", "victim_status": "confirmed", "trafficking_type": "sex"},
+    {"birth_date": "1990-01-01", "victim_status": "suspected", "citizenship_status": "us_citizen"},
+    {"appears_victim": False, "birth_date": "1990-01-01"},
+]
+
+
+@pytest.mark.parametrize("outcome", ["negative", "stopped"])
+@pytest.mark.parametrize("facts", NEGATIVE_PEOPLE)
+def test_a_negative_result_of_every_instrument_may_be_reported_and_changes_no_fact_duty_or_program(
+    law: Law, facts: dict[str, Any], outcome: str
+) -> None:
+    at = noon("2026-11-22")
+    without = person(facts, law)
+    assert without.circumstances is not None
+    told = [{"protocol_id": name, "protocol_version": version, "outcome": outcome} for name, version in law.screening]
+    results = tuple(ScreeningResult.model_validate(result) for result in told)
+    cited = without.model_copy(
+        update={"circumstances": without.circumstances.model_copy(update={"screening": results})}
+    )
+    assert not list(subject_problems(cited, law, encounter_at=at, now=at))
+    assert known_facts(cited, law, encounter_on=at.date(), as_of=at.date()) == known_facts(
+        without, law, encounter_on=at.date(), as_of=at.date()
+    )
+    assert decisions(law, tuple(told), **facts) == decisions(law, **facts)
+    with_it, alone = (
+        determine(subject, law, jurisdiction="MO", encounter_at=at, as_of=at) for subject in (cited, without)
+    )
+    assert {answer.program_id: answer.outcome for answer in with_it.programs} == {
+        answer.program_id: answer.outcome for answer in alone.programs
+    }
+
+
+def test_what_its_bands_leave_out_an_instrument_may_still_find_nothing() -> None:
+    held = yaml.safe_load((LAW / "screening" / "instruments.yaml").read_text("utf-8"))["protocols"]
+    (scored,) = (protocol for protocol in held if protocol["id"] == "qyit")
+    scored["scoring"]["bands"] = [{"outcome": "possible", "at_least": 0}]
+    assert Protocol.model_validate(scored).outcomes == ("negative", "possible", "stopped")
 
 
 def test_no_outcome_lowers_a_status_and_none_confirms(law: Law) -> None:
@@ -98,8 +143,17 @@ def test_a_result_raises_what_is_known_and_never_lowers_it(
         (("quiz", "1", "possible"), "2026-11-22", "protocol_id", "write one of ahtst, cse-it,"),
         (("cse-it", "9", "possible"), "2026-11-22", "protocol_version", "write 2"),
         (("qyit", "1", "possible"), "2018-12-31", "protocol_version", "not in force on that day"),
-        (("qyit", "1", "clear"), "2026-11-22", "outcome", "write one of negative, possible, stopped"),
+        (
+            ("qyit", "1", "clear"),
+            "2026-11-22",
+            "outcome",
+            "write one of negative (nothing was found), possible (a poss",
+        ),
         (("qyit", "1", "stopped"), "2026-11-22", None, ""),
+        (("qyit", "1", "negative"), "2026-11-22", None, ""),
+        (("ahtst", "1", "negative"), "2026-11-22", None, ""),
+        (("mo-cd-ht", "1", "negative"), "2026-11-22", None, ""),
+        (("mo-cd-ht", "1", "clear"), "2026-11-22", "outcome", "negative (nothing was found)"),
         (("tvit-short", "1", "clear"), "2026-11-22", None, ""),
     ],
 )
@@ -136,7 +190,9 @@ def test_a_wrong_protocol_is_found(tmp_path: Path, old: str, new: str, message: 
     assert old in text
     path.write_text(text.replace(old, new, 1), "utf-8")
     found = check(release)
-    assert any(message in finding and finding.startswith("instruments.yaml, line ") for finding in found), found
+    assert any(message in finding and finding.startswith("screening/instruments.yaml, line ") for finding in found), (
+        found
+    )
 
 
 def test_no_text_of_a_question_is_held() -> None:
