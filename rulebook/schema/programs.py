@@ -1,9 +1,10 @@
 """Programs: conditions by version, what each gives and asks for, and where it was found."""
 
 from datetime import date
-from typing import Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rulebook.conditions import Condition, Node
 from rulebook.schema.parts import Cited, FactId, Id, Line, Lines, Period, follow_on
@@ -23,6 +24,36 @@ Service = Literal[
     "placement_assistance",
 ]
 """The nine that s. 566.223 RSMo names; what else a program gives are its `tags`."""
+TagName = Literal[
+    "address_confidentiality",
+    "cash",
+    "child_care",
+    "child_protection",
+    "compensation",
+    "education",
+    "energy",
+    "food",
+    "forensic_exam",
+    "immigration",
+    "legal",
+    "long_term_housing",
+    "records_relief",
+    "resource_referral",
+    "status_letter",
+    "telecom",
+]
+_TAGS: tuple[str, ...] = get_args(TagName)
+
+
+def _known(tag: Any) -> Any:
+    if tag in _TAGS:
+        return tag
+    near = get_close_matches(str(tag), _TAGS, n=1, cutoff=0)
+    raise ValueError(f"there is no tag {tag}; write {near[0]}, or another of {', '.join(_TAGS)}")
+
+
+Tag = Annotated[TagName, BeforeValidator(_known)]
+"""What a program gives beside the nine services: a closed list, so that a search by tag misses none by its spelling."""
 Cooperation = Literal[
     "expected",
     "not_required",
@@ -69,7 +100,7 @@ class Program(Node):
     agency: Line
     kind: Kind
     services: tuple[Service, ...] = Field(strict=False)
-    tags: tuple[Id, ...] = Field(strict=False)
+    tags: tuple[Tag, ...] = Field(strict=False)
     gives: Line
     victim_status_min: Literal["none", "suspected", "presumed", "confirmed"]
     le_cooperation: Cooperation
