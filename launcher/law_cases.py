@@ -77,7 +77,7 @@ def _read(path: Path) -> Iterator[_Document]:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_SHAPE}") from None
     if path.suffix in (".yaml", ".yml"):
         try:
-            yield _Document(path, _plain(read_yaml(path)))
+            yield _Document(path, _plain(read_yaml(path, path.name)))
         except LawError as error:
             raise ConfigurationError(f"{path.parent}/{error}") from None
         return

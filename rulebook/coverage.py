@@ -75,7 +75,7 @@ def _counties(entry: _Entry, files: LawFiles, law: Law, days: tuple[date, ...]) 
         what = f"no list of counties for {spec.jurisdiction}"
         yield file.finding((*place, "by_unit"), f"{what}; add one to `counties`, so that none is forgotten")
         return
-    folder = files.release.path.parent / "directory"
+    root = files.release.path.parent
     counties, clashes = law.counties[spec.jurisdiction], dict(law.directory.clashes(spec.by_unit or ""))
     in_table = law.directory.counties(spec.by_unit or "")
     for code, name in counties.items():
@@ -85,14 +85,14 @@ def _counties(entry: _Entry, files: LawFiles, law: Law, days: tuple[date, ...]) 
         if day is not None and code not in clashes:
             message = f"county {code} ({name}) has no recipient in the role {spec.role} on {day}"
             where, column = (table.file, table.county) if code in in_table else (listed.file, listed.county)
-            yield _at_row(folder / where, column, code, f"{message}; correct its row in directory/{table.file}")
+            yield _at_row(root, where, column, code, f"{message}; correct its row in directory/{table.file}")
     for code, wrong in clashes.items():
         message = f"county {code} has {wrong}; correct its row in directory/{table.file}"
-        yield _at_row(folder / table.file, table.county, code, message)
+        yield _at_row(root, table.file, table.county, code, message)
     unknown = f"there is no such county in directory/{listed.file}; correct the code"
     for code in in_table:
         if code not in counties:
-            yield _at_row(folder / table.file, table.county, code, f"county {code}: {unknown}")
+            yield _at_row(root, table.file, table.county, code, f"county {code}: {unknown}")
     for number, override in enumerate(spec.overrides):
         if override.county not in counties:
             yield file.finding((*place, "overrides", number, "county"), f"county {override.county}: {unknown}")
@@ -103,5 +103,6 @@ def _counties(entry: _Entry, files: LawFiles, law: Law, days: tuple[date, ...]) 
             yield file.finding((*place, "overrides", number, "effective"), message)
 
 
-def _at_row(path: Path, column: str, county: str, message: str) -> Finding:
-    return Finding(path.name, row_of(path, column, county), message)
+def _at_row(root: Path, file: str, column: str, county: str, message: str) -> Finding:
+    name = f"directory/{file}"
+    return Finding(name, row_of(root / name, column, county), message)

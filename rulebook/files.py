@@ -1,6 +1,11 @@
-"""Reads law files so that an error can name the file, the line and the path in it."""
+"""Reads law files so that an error can name the file, the line and the path in it.
 
+Errors call a file by the name that is given: in a release, the way to it from the top of the release.
+"""
+
+import copy
 from collections.abc import Hashable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,39 +65,56 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Hashable, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_bytes(path: Path) -> bytes:
+class _Composer(yaml.SafeLoader):
+    """Nodes with their lines; an alias has its own, and not that of what it stands for."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
+        if isinstance(event, yaml.AliasEvent) and node is not None:
+            node = copy.copy(node)
+            node.start_mark = event.start_mark
+        return node
+
+
+@lru_cache(maxsize=4)
+def _composed(text: str) -> yaml.Node | None:
+    return yaml.compose(text, Loader=_Composer)
+
+
+def read_bytes(path: Path, name: str) -> bytes:
     """Raises LawError if the file is absent, or cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise LawError(f"{path.name}, line 1: is missing from the law release; restore {path.name}") from None
+        raise LawError(f"{name}, line 1: is missing from the law release; restore {name}") from None
     except OSError as error:
-        raise LawError(f"{path.name}, line 1: cannot be read ({error.strerror}); restore {path.name}") from None
+        raise LawError(f"{name}, line 1: cannot be read ({error.strerror}); restore {name}") from None
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, name: str) -> str:
     """Raises LawError if the file is absent, cannot be read, or is not text."""
-    content = read_bytes(path)
+    content = read_bytes(path, name)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise LawError(f"{path.name}, line {line}: is not UTF-8; save the file as UTF-8") from None
+        raise LawError(f"{name}, line {line}: is not UTF-8; save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, name: str) -> Any:
     """Raises LawError, naming the line, if the file is absent, is not YAML, or nests without end."""
-    text = read_text(path)
+    text = read_text(path, name)
     try:
         _demand_bounds(text)
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise LawError(f"{path.name}, line {line}: {error.problem}; correct the YAML") from None
+        raise LawError(f"{name}, line {line}: {error.problem}; correct the YAML") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise LawError(f"{path.name}, line {line}: a character that YAML has not; remove it") from None
+        raise LawError(f"{name}, line {line}: a character that YAML has not; remove it") from None
 
 
 def _demand_bounds(text: str) -> None:
@@ -122,12 +144,12 @@ def _demand_bounds(text: str) -> None:
             open_[-1] = anchor, before + items, max(below, levels)
 
 
-def validate(model: type[Model], content: Any, path: Path) -> Model:
+def validate(model: type[Model], content: Any, path: Path, name: str) -> Model:
     """Raises LawError naming the first few things that do not fit."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        document = yaml.compose(read_text(path), Loader=_Loader)
+        document = _composed(read_text(path, name))
         found = error.errors(include_url=False, include_context=False)
         problems = []
         for item in found:
@@ -136,14 +158,13 @@ def validate(model: type[Model], content: Any, path: Path) -> Model:
                 continue  # a list is too short only because its items did not fit
             line, shown = _locate(document, place)
             what = _HINTS.get(item["type"], item["msg"].removeprefix("Value error, "))
-            problems.append(f"{path.name}, line {line}, at {shown}: {what}")
+            problems.append(f"{name}, line {line}, at {shown}: {what}")
         raise LawError("\n".join(problems[:_SHOWN])) from None
 
 
 def line_of(path: Path, place: tuple[int | str, ...]) -> int:
     """The line on which a part of a YAML file begins, or the nearest part around it that is there."""
-    document = yaml.compose(read_text(path), Loader=_Loader)
-    return max(1, _locate(document, place)[0])
+    return max(1, _locate(_composed(read_text(path, path.name)), place)[0])
 
 
 def _locate(node: Any, location: tuple[int | str, ...]) -> tuple[int, str]:

@@ -129,10 +129,8 @@ def load_law(path: Path | None = None, overrides: Mapping[str, Override] | None 
     )
     units = {name: source.units(table) for name, table in _merged(files.directory, "units").items()}
     counties = {code: source.counties(listed) for code, listed in _merged(files.directory, "counties").items()}
-    duties = tuple(link.duty(duty, file.path.name) for file in files.duties for duty in file.content.duties)
-    programs = tuple(
-        link.program(program, file.path.name) for file in files.programs for program in file.content.programs
-    )
+    duties = tuple(link.duty(duty, file.name) for file in files.duties for duty in file.content.duties)
+    programs = tuple(link.program(program, file.name) for file in files.programs for program in file.content.programs)
     policies = _merged(files.disclosure, "policies")
     return Law(
         version=files.release.content.version,

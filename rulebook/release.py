@@ -39,7 +39,9 @@ def law_files(root: Path) -> dict[str, bytes]:
     """The law files of a release by their path in it, in order. Raises LawError for one that cannot be read."""
     paths = sorted(path for path in root.rglob("*") if path.suffix in (".yaml", ".csv") and path.is_file())
     inside = [(path.relative_to(root), path) for path in paths]
-    return {where.as_posix(): read_bytes(path) for where, path in inside if where.parts[0] not in _NOT_LAW}
+    return {
+        where.as_posix(): read_bytes(path, where.as_posix()) for where, path in inside if where.parts[0] not in _NOT_LAW
+    }
 
 
 def archived(root: Path = LAW) -> tuple[str, ...]:
@@ -117,7 +119,7 @@ def unsealed(root: Path) -> str | None:
 
 def _release(root: Path) -> schema.Release:
     path = root / "release.yaml"
-    return validate(schema.Release, read_yaml(path), path)
+    return validate(schema.Release, read_yaml(path, path.name), path, path.name)
 
 
 def _archived_digest(path: Path) -> str | None:

@@ -40,10 +40,12 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class LawFile(Generic[Model]):
     path: Path
+    name: str
+    """The way to it from the top of the release."""
     content: Model
 
     def finding(self, place: Place, message: str) -> Finding:
-        return Finding(self.path.name, line_of(self.path, place), message)
+        return Finding(self.name, line_of(self.path, place), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,44 +113,45 @@ class Source:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def _rows(self, file: str, columns: tuple[str, ...], county: str) -> Iterator[dict[str, str]]:
-        path = self.root / "directory" / file
-        text = read_text(path)
-        self._read[f"directory/{file}"] = text
-        for line, row in _csv(path, text, columns):
+        name = f"directory/{file}"
+        text = read_text(self.root / name, name)
+        self._read[name] = text
+        for line, row in _csv(name, text, columns):
             code = row[county]
             if len(code) != 5 or not (code.isascii() and code.isdigit()) or not all(row[name] for name in columns):
-                raise LawError(f"{file}, line {line}: write {', '.join(columns)}; {county} is a code of five digits")
+                raise LawError(f"{name}, line {line}: write {', '.join(columns)}; {county} is a code of five digits")
             try:
                 _period(row)
             except ValueError:
-                raise LawError(f"{file}, line {line}: write dates as YYYY-MM-DD, the later one last") from None
+                raise LawError(f"{name}, line {line}: write dates as YYYY-MM-DD, the later one last") from None
             yield row
 
     def _file(self, path: Path, model: type[Model]) -> LawFile[Model]:
-        content = read_yaml(path)
-        self._read[path.relative_to(self.root).as_posix()] = content
-        return LawFile(path, validate(model, content, path))
+        name = path.relative_to(self.root).as_posix()
+        content = read_yaml(path, name)
+        self._read[name] = content
+        return LawFile(path, name, validate(model, content, path, name))
 
 
 def row_of(path: Path, column: str, wanted: str) -> int:
     """The line of the last row of a CSV file with a value, or of its head."""
-    lines = [line for line, row in _csv(path, read_text(path), (column,)) if row[column] == wanted]
+    lines = [line for line, row in _csv(path.name, read_text(path, path.name), (column,)) if row[column] == wanted]
     return lines[-1] if lines else 1
 
 
-def _csv(path: Path, text: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv(name: str, text: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows with their lines; what a short row leaves out is empty."""
     rows = csv.DictReader(text.splitlines(), restval="")
     try:
         missing = [column for column in columns if column not in (rows.fieldnames or ())]
         if missing:
-            raise LawError(f"{path.name}, line 1: there is no column {', '.join(missing)}; write it in the head")
+            raise LawError(f"{name}, line 1: there is no column {', '.join(missing)}; write it in the head")
         for row in rows:
             if None in row:
-                raise LawError(f"{path.name}, line {rows.line_num}: more values than columns; remove or quote a comma")
+                raise LawError(f"{name}, line {rows.line_num}: more values than columns; remove or quote a comma")
             yield rows.line_num, row
     except csv.Error as error:
-        raise LawError(f"{path.name}, line {rows.line_num}: {error}; correct the row") from None
+        raise LawError(f"{name}, line {rows.line_num}: {error}; correct the row") from None
 
 
 def _period(row: dict[str, str]) -> schema.Period:

@@ -106,8 +106,8 @@ def record_problems(record: TrainingRecord, courses: Courses, protocols: Protoco
 def check_records(path: Path, courses: Courses, protocols: Protocols) -> tuple[str, ...]:
     """All that is wrong with a file of training records, one line each: file, line, what to write instead."""
     try:
-        content = read_yaml(path)
-        found = validate(TrainingRecords, content, path)
+        content = read_yaml(path, path.name)
+        found = validate(TrainingRecords, content, path, path.name)
     except LawError as error:
         return tuple(str(error).splitlines())
     return tuple(

@@ -136,6 +136,13 @@ def test_the_release_that_ships_is_sound() -> None:
         # The directory.
         (CIRCUITS, "2,Adair,29001\n", "", "county 29001 (Adair) has no recipient in the role juvenile_justice"),
         (CIRCUITS, "2,Adair,29001\n", "2,Adair,29001\n3,Adair,29001\n", "county 29001 has two units"),
+        (
+            HEALTH,
+            "tags: []",
+            "tags: [fod]",
+            "there is no tag fod; write food, or another of address_confidentiality, c",
+        ),
+        (HEALTH, "tags: []", "tags: [7]", "there is no tag 7; write "),
         ("directory/recipients.yaml", "  MO:\n    file", "  US:\n    file", "no list of counties"),
         ("directory/ny.yaml", "  - role: criminal_justice\n", SECOND, "two recipients on one day"),
         # Two people.
@@ -151,9 +158,9 @@ def test_what_is_wrong_is_found_with_file_and_line(tmp_path: Path, file: str, ol
     release, line = broken(tmp_path, file, old, new)
     found = check(release)
     assert any(message in finding for finding in found), found
-    assert all(re.match(r"^[\w.]+, line \d+", finding) for finding in found)
+    assert all(re.match(r"^[\w./]+, line \d+", finding) for finding in found)
     if not file.endswith(".csv"):
-        near = [int(number) for name, number in re.findall(r"^([\w.]+), line (\d+)", "\n".join(found), re.M)]
+        near = [int(number) for name, number in re.findall(r"^([\w./]+), line (\d+)", "\n".join(found), re.M)]
         assert any(abs(number - line) <= 16 for number in near), (line, found)
 
 
@@ -165,6 +172,37 @@ def test_a_gap_and_an_overlap_of_versions_are_found(tmp_path: Path, until: str, 
     (finding,) = check(release)
     assert wrong in finding
     assert "write until: 2022-08-28" in finding
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (HEALTH, "{fact: pregnant, is: false}", "{fact: pregnnt, is: false}"),
+        (HEALTH, "{fact: pregnant, is: false}", "{fact: pregnant, os: false}"),
+        (HEALTH, "{fact: pregnant, is: false}", "{fact: pregnant, is: false"),
+        (HEALTH, "percent: 138,", "percent: 138.5,"),
+        (CIRCUITS, "2,Adair,29001\n", "2,Adair,2901\n"),
+        ("facts.yaml", "  age_years:\n", "  age_years:\n    unit: year\n"),
+    ],
+)
+def test_a_file_is_named_with_its_folder_in_the_release(tmp_path: Path, file: str, old: str, new: str) -> None:
+    release, _ = broken(tmp_path, file, old, new)
+    found = check(release)
+    assert found
+    assert all(finding.startswith(f"{file}, line ") for finding in found), found
+
+
+def test_an_item_that_is_an_alias_is_named_where_it_stands(tmp_path: Path) -> None:
+    release = release_copy(tmp_path)
+    anchored = "blocks:\n  one:\n    any:\n      - &item {use: nobody}\n      - {use: adult}\n"
+    (release / "blocks").mkdir()
+    (release / "blocks" / "more.yaml").write_text(
+        f"{anchored}  two:\n    all:\n      - {{use: adult}}\n      - *item\n", "utf-8"
+    )
+    assert [line.split(":")[0] for line in check(release)] == [
+        "blocks/more.yaml, line 4",
+        "blocks/more.yaml, line 9",
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_role_that_nobody_fills_on_a_day(tmp_path: Path, old: str, new: str, d
     (finding,) = found_after(tmp_path, (RECIPIENTS, old, new))
     line = line_of(RECIPIENTS, DSS) + 1
     assert finding.startswith(
-        f"recipients.yaml, line {line}: nobody fills the role social_services of MO on {day}, and "
+        f"directory/recipients.yaml, line {line}: nobody fills the role social_services of MO on {day}, and "
     )
     assert "correct the days, or add an entry" in finding
 
@@ -77,19 +77,19 @@ def test_a_county_that_loses_its_recipient_on_a_later_day(tmp_path: Path) -> Non
     )
     message = "county 29001 (Adair) has no recipient in the role juvenile_justice on 2027-01-01"
     assert found == [
-        f"mo_circuits.csv, line {line_of(CIRCUITS, row)}: {message}; correct its row in directory/mo_circuits.csv"
+        f"directory/mo_circuits.csv, line {line_of(CIRCUITS, row)}: {message}; correct its row in directory/mo_circuits.csv"
     ]
 
 
 def test_a_county_without_a_row_is_named_where_it_is_listed(tmp_path: Path) -> None:
     (finding,) = found_after(tmp_path, (CIRCUITS, "2,Adair,29001\n", ""))
-    assert finding.startswith("mo_counties.csv, line 2: county 29001 (Adair) has no recipient")
+    assert finding.startswith("directory/mo_counties.csv, line 2: county 29001 (Adair) has no recipient")
 
 
 def test_a_county_in_two_circuits_is_named_on_its_second_row(tmp_path: Path) -> None:
     (finding,) = found_after(tmp_path, (CIRCUITS, "2,Adair,29001\n", "2,Adair,29001\n3,Adair,29001\n"))
     line = line_of(CIRCUITS, "2,Adair,29001") + 1
-    assert finding.startswith(f"mo_circuits.csv, line {line}: county 29001 has two units on ")
+    assert finding.startswith(f"directory/mo_circuits.csv, line {line}: county 29001 has two units on ")
 
 
 def test_a_county_that_does_not_exist(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_a_county_that_does_not_exist(tmp_path: Path) -> None:
         (RECIPIENTS, JO, JO.replace("[]", own)),
     )[::-1]
     unknown = "there is no such county in directory/mo_counties.csv; correct the code"
-    assert override == f"recipients.yaml, line {line_of(RECIPIENTS, JO) + 2}: county 29999: {unknown}"
-    assert row == f"mo_circuits.csv, line {line_of(CIRCUITS, '2,Adair,29001') + 1}: county 29998: {unknown}"
+    assert override == f"directory/recipients.yaml, line {line_of(RECIPIENTS, JO) + 2}: county 29999: {unknown}"
+    assert row == f"directory/mo_circuits.csv, line {line_of(CIRCUITS, '2,Adair,29001') + 1}: county 29998: {unknown}"
 
 
 def test_two_recipients_of_one_county_on_a_day(tmp_path: Path) -> None:

@@ -53,11 +53,11 @@ def test_a_broken_folder_leaves_the_newest_archived_release_in_force_and_says_so
         found = last_good(release)
     assert found.law.version == "2099.1.0"
     assert found.fallback_reason is not None
-    assert "us_mo.yaml, line" in found.fallback_reason
+    assert "duties/us_mo.yaml, line" in found.fallback_reason
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "2099.1.0 stays in force" in record.getMessage()
-    assert "us_mo.yaml, line" in record.getMessage()
+    assert "duties/us_mo.yaml, line" in record.getMessage()
 
 
 @pytest.mark.parametrize("content", [b"PK nothing", b"", b"altered", b"cut"])
@@ -103,7 +103,7 @@ def test_with_nothing_good_left_the_error_names_the_folder_first(tmp_path: Path)
     for kept in (release / "archive").glob("*.zip"):
         with zipfile.ZipFile(kept, "w") as target:
             target.writestr("nothing.txt", "")
-    with pytest.raises(LawError, match=r"(?s)^us_mo\.yaml, line .*archived .*no archived release stands in"):
+    with pytest.raises(LawError, match=r"(?s)^duties/us_mo\.yaml, line .*archived .*no archived release stands in"):
         last_good(release)
 
 
@@ -127,7 +127,7 @@ def test_no_archived_release_stands_in_before_its_day(tmp_path: Path, law: Law) 
     archive(release)
     broken(release)
     assert last_good(release).law.digest == law.digest
-    with pytest.raises(LawError, match=r"(?s)^us_mo\.yaml.*archived 2031\.1\.0 is in force from 2031-01-01"):
+    with pytest.raises(LawError, match=r"(?s)^duties/us_mo\.yaml.*archived 2031\.1\.0 is in force from 2031-01-01"):
         load_law_or_last_good(release, on=date(2011, 1, 1))
 
 
@@ -184,5 +184,5 @@ def test_a_file_beside_the_law_that_cannot_be_read_is_no_reason_to_stop(tmp_path
     (release / "notes.yaml").mkdir()
     found = last_good(release)
     assert found.law.digest == law.digest
-    assert str(found.fallback_reason).startswith("draft.yaml, line 1: is missing")
+    assert str(found.fallback_reason).startswith("duties/draft.yaml, line 1: is missing")
     assert len(check(release)) == 1

@@ -115,7 +115,11 @@ def test_a_limit_that_was_not_verified_says_so_in_the_answer(law: Law) -> None:
 def test_a_limit_of_a_day_that_is_not_held_leaves_the_answer_open_and_asks_for_nothing(law: Law) -> None:
     known = {"state_of_residence": "MO", "household_size": 1, "household_income_monthly_cents": 50_000_000}
     known |= {"household_net_income_monthly_cents": 10_000, "citizenship_status": "us_citizen"}
-    known |= {"countable_resources_cents": 10_000, "household_with_elderly_or_disabled": False, "household_all_on_cash_aid": False}
+    known |= {
+        "countable_resources_cents": 10_000,
+        "household_with_elderly_or_disabled": False,
+        "household_all_on_cash_aid": False,
+    }
     found = evaluate(known, law, jurisdiction="MO", as_of=date(2024, 9, 30))
     (snap,) = (answer for answer in found if answer.program_id == "snap")
     assert (snap.outcome, snap.missing) == ("potentially_eligible", ())
@@ -185,5 +189,5 @@ def test_a_wrong_parameter_is_found(tmp_path: Path, old: str, new: str, message:
     assert old in text
     path.write_text(text.replace(old, new, 1), "utf-8")
     found: Any = check(release)
-    where = "blocks.yaml" if "takes it" in message else "us.yaml"
+    where = "blocks.yaml" if "takes it" in message else "parameters/us.yaml"
     assert any(message in finding and finding.startswith(f"{where}, line ") for finding in found), found

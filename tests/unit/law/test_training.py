@@ -69,7 +69,12 @@ def test_every_course_is_cited_and_what_was_not_verified_says_so(law: Law) -> No
 @pytest.mark.parametrize(
     ("file", "old", "new", "where"),
     [
-        ("training/courses.yaml", '["mo-cd-ht@1"]', '["mo-cd-ht@9"]', "courses.yaml, line 10: mo-cd-human-trafficking"),
+        (
+            "training/courses.yaml",
+            '["mo-cd-ht@1"]',
+            '["mo-cd-ht@9"]',
+            "training/courses.yaml, line 10: mo-cd-human-trafficking",
+        ),
         ("training/courses.yaml", "id: hhs-soar", "id: agency-566-223-3", "agency-566-223-3 is defined twice"),
         (
             "screening/instruments.yaml",

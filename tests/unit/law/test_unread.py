@@ -33,12 +33,17 @@ ADULTS = "mohealthnet_adult_expansion"
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        (MO, "tables:\n", "tables:\n" + TABLE, "mo.yaml, line 3: mo.rent: no condition reads this table; compare"),
+        (
+            MO,
+            "tables:\n",
+            "tables:\n" + TABLE,
+            "parameters/mo.yaml, line 3: mo.rent: no condition reads this table; compare",
+        ),
         (
             MO,
             "tables:\n",
             PERCENTAGE.format(ADULTS, 139),
-            f"mo.yaml, line 8: adults: no condition of {ADULTS} compares household_income_monthly_cents with 139 % of "
+            f"parameters/mo.yaml, line 8: adults: no condition of {ADULTS} compares household_income_monthly_cents with 139 % of "
             "us.poverty_guideline; correct one, or remove this",
         ),
         (MO, "tables:\n", PERCENTAGE.format("lifeline", 135), "there is no program lifeline; correct the name"),
@@ -46,7 +51,7 @@ ADULTS = "mohealthnet_adult_expansion"
             US,
             "adopted:\n",
             "adopted:\n      - {program: liheap, month: 10, day: 1, cite: [x], verified: false}\n",
-            "us.yaml, line 10: us.poverty_guideline: no condition has taken_by: liheap; write it there",
+            "parameters/us.yaml, line 10: us.poverty_guideline: no condition has taken_by: liheap; write it there",
         ),
     ],
 )

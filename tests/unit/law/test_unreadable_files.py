@@ -21,8 +21,12 @@ LADDER = "\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("duties/us_mo.yaml", b"duties:\n- from: 2011-02-30\n", "us_mo.yaml, line 2: there is no such day"),
-        ("duties/us_mo.yaml", b"duties:\n- from: 2011-13-01T10:00:00Z\n", "us_mo.yaml, line 2: there is no such day"),
+        ("duties/us_mo.yaml", b"duties:\n- from: 2011-02-30\n", "duties/us_mo.yaml, line 2: there is no such day"),
+        (
+            "duties/us_mo.yaml",
+            b"duties:\n- from: 2011-13-01T10:00:00Z\n",
+            "duties/us_mo.yaml, line 2: there is no such day",
+        ),
         (FACTS, b"facts:\n  one: 0b_\n", "facts.yaml, line 2: write a number"),
         (FACTS, b"facts:\n  one: " + b"9" * 5000, "facts.yaml, line 2: write a number"),
         (FACTS, b"facts:\n  caf\xe9: 1\n", "facts.yaml, line 2: is not UTF-8; save the file as UTF-8"),
@@ -37,12 +41,20 @@ LADDER = "\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1
         (FACTS, b"", "facts.yaml, line 1"),
         (FACTS, b"facts:\n  - one\n---\nfacts: {}\n", "facts.yaml, line 3"),
         (FACTS, None, "facts.yaml, line 1: cannot be read"),
-        (CIRCUITS, b"circuit,county,fips\n1,Caf\xe9,29045\n", "mo_circuits.csv, line 2: is not UTF-8"),
-        (CIRCUITS, b"circuit,county,code\n1,Clark,29045\n", "mo_circuits.csv, line 1: there is no column fips"),
-        (CIRCUITS, b"circuit,county,fips\n1,Clark\n", "mo_circuits.csv, line 2: write circuit, fips"),
-        (CIRCUITS, b"circuit,county,fips\n1,Clark,29045,x\n", "mo_circuits.csv, line 2: more values than columns"),
-        (CIRCUITS, b"circuit,county,fips\n1," + b"C" * 200_000 + b",29045\n", "mo_circuits.csv, line "),
-        (CIRCUITS, None, "mo_circuits.csv, line 1: cannot be read"),
+        (CIRCUITS, b"circuit,county,fips\n1,Caf\xe9,29045\n", "directory/mo_circuits.csv, line 2: is not UTF-8"),
+        (
+            CIRCUITS,
+            b"circuit,county,code\n1,Clark,29045\n",
+            "directory/mo_circuits.csv, line 1: there is no column fips",
+        ),
+        (CIRCUITS, b"circuit,county,fips\n1,Clark\n", "directory/mo_circuits.csv, line 2: write circuit, fips"),
+        (
+            CIRCUITS,
+            b"circuit,county,fips\n1,Clark,29045,x\n",
+            "directory/mo_circuits.csv, line 2: more values than columns",
+        ),
+        (CIRCUITS, b"circuit,county,fips\n1," + b"C" * 200_000 + b",29045\n", "directory/mo_circuits.csv, line "),
+        (CIRCUITS, None, "directory/mo_circuits.csv, line 1: cannot be read"),
     ],
 )
 def test_it_is_named_and_the_last_good_release_stays(
@@ -66,4 +78,7 @@ def test_a_missing_table_of_the_directory_is_named(tmp_path: Path) -> None:
     release = release_copy(tmp_path)
     (release / CIRCUITS).unlink()
     (finding,) = check(release)
-    assert finding == "mo_circuits.csv, line 1: is missing from the law release; restore mo_circuits.csv"
+    assert (
+        finding
+        == "directory/mo_circuits.csv, line 1: is missing from the law release; restore directory/mo_circuits.csv"
+    )

@@ -174,8 +174,8 @@ def test_blocks_that_use_one_another_in_a_circle_are_named(tmp_path: Path) -> No
     with pytest.raises(LawError) as refused:
         load_law(release)
     assert str(refused.value).splitlines() == [
-        "circle.yaml, line 3: block b uses itself: b -> c -> b; write one of them out",
-        "circle.yaml, line 4: block c uses itself: c -> b -> c; write one of them out",
+        "blocks/circle.yaml, line 3: block b uses itself: b -> c -> b; write one of them out",
+        "blocks/circle.yaml, line 4: block c uses itself: c -> b -> c; write one of them out",
     ]
 
 
@@ -184,7 +184,9 @@ def test_blocks_one_inside_the_other_without_end_are_named(tmp_path: Path) -> No
     (release / "blocks").mkdir()
     deep = "".join(f"  b{n}: {{not: {{use: b{n + 1}}}}}\n" for n in range(2000)) + "  b2000: {use: adult}\n"
     (release / "blocks" / "deep.yaml").write_text("blocks:\n" + deep, "utf-8")
-    with pytest.raises(LawError, match=r"^deep\.yaml, line 2: block b0 is more than 8 blocks deep: b0 -> b1 -> "):
+    with pytest.raises(
+        LawError, match=r"^blocks/deep\.yaml, line 2: block b0 is more than 8 blocks deep: b0 -> b1 -> "
+    ):
         load_law(release)
 
 
