@@ -76,9 +76,8 @@ def test_a_county_that_loses_its_recipient_on_a_later_day(tmp_path: Path) -> Non
         (CIRCUITS, row, ended),
     )
     message = "county 29001 (Adair) has no recipient in the role juvenile_justice on 2027-01-01"
-    assert found == [
-        f"directory/mo_circuits.csv, line {line_of(CIRCUITS, row)}: {message}; correct its row in directory/mo_circuits.csv"
-    ]
+    where = f"directory/mo_circuits.csv, line {line_of(CIRCUITS, row)}"
+    assert found == [f"{where}: {message}; correct its row in directory/mo_circuits.csv"]
 
 
 def test_a_county_without_a_row_is_named_where_it_is_listed(tmp_path: Path) -> None:
