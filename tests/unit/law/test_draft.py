@@ -80,7 +80,7 @@ MET_RARELY: dict[str, dict[str, Any]] = {
     "mohealthnet_adult_expansion": _QUALIFIED | {"pregnant": False, "medicare_entitled": False, "receives_ssi": False},
     "mohealthnet_pregnant": _QUALIFIED | {"pregnant": True},
     "mo_chip": _QUALIFIED
-    | {"age_years": 13, "household_income_pct_fpl": "200", "has_other_health_coverage": False, "is_minor": True},
+    | {"age_years": 13, "household_income_pct_fpl": "200", "has_other_health_coverage": False, "in_foster_care": False},
     "wic": {"pregnant": True, "household_income_pct_fpl": "200", "medicaid_or_chip_eligible": False}
     | {"nutritional_risk": True, "citizenship_status": "us_citizen"},
     "liheap": _QUALIFIED

@@ -43,8 +43,8 @@ ADULTS = "mohealthnet_adult_expansion"
             MO,
             "tables:\n",
             PERCENTAGE.format(ADULTS, 139),
-            f"parameters/mo.yaml, line 8: adults: no condition of {ADULTS} compares household_income_monthly_cents with "
-            "139 % of us.poverty_guideline; correct one, or remove this",
+            f"parameters/mo.yaml, line 8: adults: no condition of {ADULTS} compares household_income_monthly_cents "
+            "with 139 % of us.poverty_guideline; correct one, or remove this",
         ),
         (MO, "tables:\n", PERCENTAGE.format("lifeline", 135), "there is no program lifeline; correct the name"),
         (
