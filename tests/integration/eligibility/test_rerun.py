@@ -272,7 +272,7 @@ async def test_answers_are_read_in_the_words_of_the_release_that_they_were_given
         name: next(answer for answer in one["programs"] if answer["program"] == "snap") for name, one in told.items()
     }
     assert (snap["gaining"]["outcome"], snap["staying"]["outcome"]) == ("potentially_eligible", "not_eligible")
-    (limit,) = (reason["lte"] for reason in snap["staying"]["reasons"])
+    (limit,) = (reason["lte"] for reason in snap["staying"]["reasons"] if "lte" in reason)
     assert limit["percent"] == "130", "too much under both: told with the limit of the release that the answer is of"
     months = {name: answer["time_limits"].split(" without")[0] for name, answer in snap.items()}
     assert months == {"gaining": "ABAWD 6 months in 36", "staying": "ABAWD 3 months in 36"}

@@ -234,7 +234,7 @@ def test_what_was_not_verified_says_so(run: Run, rule: str) -> None:
 
 def test_what_was_reported_and_what_follows_from_it_are_kept_apart(run: Run) -> None:
     _, told = run("ssi", MINOR)
-    assert "citizenship_status is one of us_citizen, us_national (reported: us_citizen)" in told
+    assert "citizenship_status is one of us_citizen, us_national, cofa_citizen (reported: us_citizen)" in told
     assert "hhs_certification_letter is yes (follows: no)" in told
 
 
