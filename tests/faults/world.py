@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -131,6 +132,14 @@ class World:
                     hit.append(point)
                 process.start()
         return hit
+
+    def listens(self, process: Process) -> bool:
+        """Whether all that the process serves can be reached."""
+        for name in process.name.split("+"):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self.ports[name])) != 0:
+                    return False
+        return True
 
     def down(self) -> None:
         for process in self.processes.values():

@@ -113,7 +113,7 @@ async def test_workers_share_the_persons_and_tell_each_change_once(eligibility: 
     told: list[Progress] = []
 
     async def worker() -> None:
-        await rerun(eligibility.database, rerunning(eligibility, wider), asyncio.Event(), told.append, rest=0)
+        await rerun(eligibility.database, rerunning(eligibility, wider), asyncio.Event(), told.append)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
