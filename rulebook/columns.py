@@ -4,7 +4,7 @@ A truth is one byte, with the two bits of `rulebook.kleene`: what can be true, a
 walker answers; a property test holds both equal.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
+from rulebook.contradictions import contradictable
 from rulebook.generated import engine
 from rulebook.kleene import NEGATED, Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
@@ -38,7 +39,9 @@ _FEW = 24
 _DIGITS = 6
 _OPEN_LOW, _OPEN_HIGH = -(1 << 62), 1 << 62
 _EPOCH = date(1970, 1, 1).toordinal()
-_NEGATED: Codes = np.array(NEGATED, dtype=np.uint8)
+_TOLD_BOTH = 0b10
+"""Told to be true and to be false: the fourth value of Belnap's, in which contradictions are followed."""
+_NEGATED: Codes = np.array([*NEGATED[:_TOLD_BOTH], _TOLD_BOTH, *NEGATED[_TOLD_BOTH + 1 :]], dtype=np.uint8)
 _BOOLS = (False, True)
 
 
@@ -71,13 +74,19 @@ def encode(persons: Sequence[FactMap], catalogue: Mapping[str, FactSpec]) -> Col
 def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "Law", as_of: date) -> Columns:
     """Adds what follows from the facts, in the order of the derivations, as `rulebook.values.concluded` does."""
     facts = dict(columns.facts)
-    for derivation in derivations:
+    steps = tuple(derivations)
+    may_be = contradictable(steps, law.facts).keys()
+    for derivation in steps:
         step = Columns(columns.rows, facts)
-        holds = evaluate([derivation.when], step, law.facts, as_of)[derivation.when.index] == Truth.TRUE
+        truths = evaluate([derivation.when], step, law.facts, as_of)
+        holds = truths[derivation.when.index] == Truth.TRUE
+        contests = None if derivation.presumption else _hanging_on_contradictions(derivation.when, truths, step, may_be)
         for fact, value in derivation.then:
             spec = law.facts[fact]
             column = facts[fact] if fact in facts else nothing_known(spec, columns.rows)
             facts[fact] = _concluded(column, holds, value, spec, record_stays=derivation.presumption)
+            if contests is not None:
+                facts[fact] = _contested(facts[fact], contests, value, spec)
     return Columns(columns.rows, facts)
 
 
@@ -364,6 +373,37 @@ def _concluded(column: Column, holds: NDArray[np.bool_], value: Value, spec: Fac
     mask = mask_of(spec)
     bits = np.uint64(mask(value))
     return np.where(holds & (column == mask(None)) if record_stays else holds, column & bits, column)
+
+
+def _contested(column: Column, contests: NDArray[np.bool_], value: Value, spec: FactSpec) -> Column:
+    """As `rulebook.values.contested`."""
+    assert not isinstance(column, tuple), "rules conclude members of enumerations"
+    fits = (column & ~np.uint64(mask_of(spec)(value))) == 0
+    return np.where(contests & ~fits, np.uint64(0), column)
+
+
+def _hanging_on_contradictions(
+    when: Tree, truths: Mapping[int, Codes], columns: Columns, may_be: Set[str]
+) -> NDArray[np.bool_] | None:
+    """For whom an open condition would hold by one side of contradictions, as `rulebook.contradictions.hangs_on`; None
+    if for nobody."""
+    of_facts = {}
+    for fact in sorted({fact for leaf in when.leaves() for fact in leaf.facts} & may_be):
+        column = columns.facts.get(fact)
+        if column is not None and not isinstance(column, tuple) and not column.all():
+            of_facts[fact] = column == 0
+    if not of_facts:
+        return None
+    told: dict[int, Codes] = {}
+    for part in sorted({part.index: part for part in when.parts()}.values(), key=lambda part: part.index):
+        if isinstance(part, Leaf):
+            both = of_facts.get(part.fact)
+            own = truths[part.index]
+            told[part.index] = own if both is None else np.where(both, np.uint8(_TOLD_BOTH), own)
+        else:
+            told[part.index] = _combined(part, told, columns.rows)
+    hangs: NDArray[np.bool_] = (truths[when.index] == Truth.UNKNOWN) & (told[when.index] >= _TOLD_BOTH)
+    return hangs
 
 
 def _asked(program: CompiledProgram, as_of: date, *, disputes: bool) -> Iterator[Tree]:

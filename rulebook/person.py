@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from contracts.facts import Age, Circumstances, Status, SubjectFacts
+from rulebook.contradictions import Contradictions, contradicted, exclusions
 from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
@@ -68,6 +69,16 @@ def known_facts(
     rules = engine(law)
     (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known
+
+
+def contradictions(
+    facts: SubjectFacts, known: FactMap, law: "Law", *, encounter_on: date, as_of: date, presume: bool = False
+) -> Contradictions:
+    """Which of the reported facts exclude each other; `known` is what `known_facts` says of the same person."""
+    if not contradicted(known, engine(law).contradictable):
+        return {}
+    told = reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
+    return exclusions(told, law, as_of, presume=presume)
 
 
 def reported_facts(facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date) -> dict[str, Value]:

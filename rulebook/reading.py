@@ -152,6 +152,8 @@ class _Reading:
         self._position = next((n for n, version in enumerate(reader.program.versions) if version is single), None)
         self.when = versions[0].when.index
         """Of the version, if it is one."""
+        other = None if by_key else versions[0].other_reading
+        self._other = None if other is None else other.index
         self._supply = tuple(version.supply for version in versions if version.spec.supply)
         indices = sorted({*leaves, *(tree.index for tree in self._supply)})
         self._pattern = itemgetter(*indices) if indices else _nothing_asked
@@ -166,7 +168,8 @@ class _Reading:
     def record(self, on: Evaluation, partly: Partly, presumed: Answer | None) -> Record:
         truth = on.truths[self.when] if self._by_key is None else verdict(self._reader.program, on.truths, on.as_of)
         key: Any = self._pattern(on.truths), presumed
-        if truth is Truth.UNKNOWN and (partly or self._by_day):
+        is_open = truth is Truth.UNKNOWN or (self._other is not None and on.truths[self._other] is Truth.UNKNOWN)
+        if is_open and (partly or self._by_day):
             key = key, self._gaps.beyond(on, partly)
         found = self._kept.get(key)
         if found is None:
@@ -216,6 +219,7 @@ class _Reading:
             would_change=explanation.would_change,
             presumed=presumed if told_apart else None,
             readings=readings,
+            contradicted=explanation.contradicted if is_open or readings else (),
             cites=explanation.cites,
             program=program.spec,
             numbers=self._reader.numbers,

@@ -44,7 +44,8 @@ def partly(exact: list[Value]) -> list[Value]:
     """Some sets of possibilities of a fact with these values."""
     if isinstance(exact[0], str):
         members = [value for value in exact if isinstance(value, str)]
-        return [Among(frozenset(members[1:])), Among(frozenset(members[:2]))]
+        # All of them at once is no partial knowledge: it says that the fact is contradicted.
+        return [Among(frozenset(some)) for some in (members[1:], members[:2]) if len(some) < len(members)]
     if isinstance(exact[0], bool):
         return []
     low, high = exact[len(exact) // 3], exact[-1 - len(exact) // 3]
