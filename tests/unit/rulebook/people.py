@@ -1,6 +1,7 @@
 """Random persons of whom some facts of the real catalogue are known, exactly or in part, around each threshold."""
 
 from collections.abc import Mapping
+from datetime import date
 
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def grid() -> Mapping[str, list[Value]]:
 
 
 GRID = grid()
+DAYS = st.dates(date(2020, 1, 1), date(2028, 1, 1))
 
 
 def partly(exact: list[Value]) -> list[Value]:
@@ -56,4 +58,11 @@ def partly(exact: list[Value]) -> list[Value]:
 
 PEOPLE: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
     {}, optional={fact: st.sampled_from(exact + partly(exact)) for fact, exact in GRID.items()}
+)
+
+_LAW = load_law(LAW)
+REPORTED = sorted(GRID.keys() - {f for d in _LAW.derivations for f, _ in d.then if _LAW.facts[f].computed})
+"""Without what only ever follows from other facts."""
+REPORTS: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
+    {}, optional={fact: st.sampled_from(GRID[fact] + partly(GRID[fact])) for fact in REPORTED}
 )
