@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from rulebook import changes
 from rulebook.answers import Answer, Supply
-from rulebook.columns import Codes, Columns, derive, evaluate
+from rulebook.columns import Codes, derive, evaluate
 from rulebook.compiled import ByKey, CompiledProgramVersion
+from rulebook.encoding import Columns
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.leaves import AgeLeaf, Leaf, WithinLeaf

@@ -17,6 +17,7 @@ from rulebook.answers import ProgramAnswer
 from rulebook.compiled import CompiledDerivation
 from rulebook.contradictions import contradictable, contradicted, follow, open_by
 from rulebook.duties import Decision, DutyFacts, decide
+from rulebook.encoding import encode
 from rulebook.errors import LawError
 from rulebook.generated import engine, generate_derivations
 from rulebook.kleene import Truth
@@ -88,13 +89,13 @@ def test_what_is_told_besides_settles_or_contradicts_and_never_turns(
 def test_three_evaluators_follow_contradictions_alike(written: Any, everybody: list[FactMap]) -> None:
     derivations = rules_of(written, compiler())
     generated, law = generate_derivations(derivations, FACTS), SimpleNamespace(facts=FACTS)
-    in_columns = columns.derive(columns.encode(everybody, FACTS), derivations, law, DAY)  # type: ignore[arg-type]
+    in_columns = columns.derive(encode(everybody, FACTS), derivations, law, DAY)  # type: ignore[arg-type]
     walked = [follow(one, derivations, FACTS, DAY)[0] for one in everybody]
     for one, expected in zip(everybody, walked, strict=True):
         facts = dict(one)
         generated(facts, DAY)
         assert facts == expected
-    for fact, column in columns.encode(walked, FACTS).facts.items():
+    for fact, column in encode(walked, FACTS).facts.items():
         assert np_equal(in_columns.facts[fact], column), fact
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rulebook import columns
 from rulebook.contradictions import follow
+from rulebook.encoding import encode
 from rulebook.generated import engine, generate
 from rulebook.kleene import Truth
 from rulebook.loader import LAW, Law, load_law
@@ -32,7 +33,7 @@ def test_three_evaluators_agree_on_any_condition(conditions: list[Any], persons:
     one = compiler()
     trees = [one.compile(CONDITION.validate_python(condition)) for condition in conditions]
     generated = generate(trees)
-    in_columns = columns.evaluate(trees, columns.encode(persons, FACTS), FACTS, on)
+    in_columns = columns.evaluate(trees, encode(persons, FACTS), FACTS, on)
     for row, person in enumerate(persons):
         walker = Evaluation(person, on)
         fast = generated(person, on)
@@ -71,7 +72,7 @@ def test_three_evaluators_agree_on_the_law(persons: list[FactMap], on: date) -> 
     plan = engine(_LAW).plan("MO")
     trees = [tree for program in plan.programs for tree in program.trees()]
     trees += [rule.when for duty in plan.duties for version in duty.versions for rule in version.rules]
-    derived = columns.derive(columns.encode(persons, _LAW.facts), _LAW.derivations, _LAW, on)
+    derived = columns.derive(encode(persons, _LAW.facts), _LAW.derivations, _LAW, on)
     in_columns = columns.evaluate(trees, derived, _LAW.facts, on)
     for row, person in enumerate(persons):
         facts = walked(_LAW, person, on)
@@ -89,7 +90,7 @@ def test_three_evaluators_agree_on_the_law(persons: list[FactMap], on: date) -> 
 @given(st.lists(PEOPLE, min_size=1, max_size=3), ON)
 @settings(max_examples=40, deadline=None)
 def test_the_rule_that_decides_a_duty_is_the_same_in_columns(persons: list[FactMap], on: date) -> None:
-    found = columns.rules(columns.encode(persons, _LAW.facts), _LAW, "MO", on)
+    found = columns.rules(encode(persons, _LAW.facts), _LAW, "MO", on)
     for row, person in enumerate(persons):
         walker = Evaluation(walked(_LAW, person, on), on)
         for duty in engine(_LAW).plan("MO").duties:
@@ -106,7 +107,7 @@ def walked(law: Law, person: FactMap, on: date) -> FactMap:
 
 def test_the_size_of_the_parts_does_not_show(law: Law) -> None:
     persons: list[FactMap] = [{"age_years": years} for years in range(40)] * 2
-    whole = columns.encode(persons, law.facts)
+    whole = encode(persons, law.facts)
     in_one = columns.outcomes(whole, law, "MO", DAY)
     parts = [columns.outcomes(part, law, "MO", DAY) for part in whole.parts(7)]
     for program, codes in in_one.items():
@@ -114,4 +115,4 @@ def test_the_size_of_the_parts_does_not_show(law: Law) -> None:
 
 
 def test_nobody_is_no_rows(law: Law) -> None:
-    assert all(codes.size == 0 for codes in columns.outcomes(columns.encode([], law.facts), law, "MO", DAY).values())
+    assert all(codes.size == 0 for codes in columns.outcomes(encode([], law.facts), law, "MO", DAY).values())
