@@ -177,7 +177,8 @@ class _Program:
                 rows &= day < period.until.toordinal()
             held |= rows
             said = np.where(rows, self._version_said(version, columns, truths), said)
-        return np.where(exact & ~held & is_open, _coded("potentially_eligible", "unknown"), said)
+        without = _coded("potentially_eligible", "unknown") | said & np.uint64(sum(map(int, self._labels.values())))
+        return np.where(exact & ~held & is_open, without, said)
 
     def _supply(self, versions: Sequence[CompiledProgramVersion], truths: Mapping[int, Codes]) -> Said:
         if not any(version.spec.supply for version in versions):

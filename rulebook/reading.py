@@ -57,7 +57,7 @@ class Reader:
         self._released = law.release.in_force_from
         self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
         self._days: dict[date, _Reading | None] = {}
-        self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
+        self._not_in_force: dict[tuple[Answer, Note, Answer | None, tuple[str, ...]], Record] = {}
         self.told: dict[Any, tuple[Record, ProgramAnswer]] = {}
         """Answers in the words of the law, kept by `rulebook.programs`, like `reasons`."""
         self.reasons: dict[tuple[int, bool | None, bool | None], Reason] = {}
@@ -81,9 +81,10 @@ class Reader:
         version = program.version_on(day, known)
         if version is None and key is not None:
             # The law of a day that a fact names is not held here: our ignorance, and not the person's fault.
+            of_all = self._reading(known, by_key=True).record(on, partly, presumed)
             if verdict(program, on.truths, on.as_of) != Truth.UNKNOWN:
-                return self._reading(known, by_key=True).record(on, partly, presumed)
-            return self.without_version("potentially_eligible", "not_in_force", presumed)
+                return of_all
+            return self.without_version("potentially_eligible", "not_in_force", presumed, of_all.contradicted)
         if version is None:
             return self.without_version("not_eligible", "not_in_force", presumed)
         return self._reading((version,)).record(on, partly, presumed)
@@ -110,19 +111,22 @@ class Reader:
             found = self._readings[asked] = _Reading(self, versions, self._catalogue, by_key=by_key)
         return found
 
-    def without_version(self, outcome: Answer, note: Note, presumed: Answer | None) -> Record:
+    def without_version(
+        self, outcome: Answer, note: Note, presumed: Answer | None, contradicted: tuple[str, ...] = ()
+    ) -> Record:
         other = presumed if presumed != outcome else None
-        found = self._not_in_force.get((outcome, note, other))
+        found = self._not_in_force.get((outcome, note, other, contradicted))
         if found is None:
             key = self.program.spec.version_key
             cites = frozenset({key} if key is not None and note == "not_in_force" else ())
-            found = self._not_in_force[outcome, note, other] = Record(
+            found = self._not_in_force[outcome, note, other, contradicted] = Record(
                 program_id=self.program.spec.id,
                 outcome=outcome,
                 supply="unknown",
                 version=None,
                 presumed=other,
                 note=note,
+                contradicted=contradicted,
                 cites=cites,
                 program=self.program.spec,
                 numbers=self.numbers,
