@@ -157,7 +157,7 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
             _condition(branch.add, rule.when, on, told, decides=rule.when in explained_by)
         if truth is Truth.UNKNOWN:
             missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
-    contradictory = contradictions(case.facts, known, law, encounter_on=day, as_of=day, presume=True)
+    contradictory = contradictions(reported, known, law, day)
     lacking = (fact for fact in missing if not law.facts[fact].computed and fact not in contradictory)
     asked = dict.fromkeys(law.facts[fact].ask or fact for fact in lacking)
     _listed(top, "decided by", map(told.reason, reasons(explained_by, on)))

@@ -6,7 +6,7 @@ of the facts that exclude each other settles it. What a rule would conclude from
 too, unless it is known anyway.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +43,8 @@ def contradicted(known: FactMap, may_be: Mapping[str, Among]) -> tuple[str, ...]
     return tuple(found)
 
 
-def exclusions(told: FactMap, law: "Law", as_of: date, *, presume: bool = False) -> Contradictions:
-    """All contradictions of a person by a release; `told` is what was reported, by catalogue id.
-
-    As `rulebook.person.known_facts`, with the law's presumptions only if wanted.
-    """
+def exclusions(told: FactMap, law: "Law", as_of: date, *, presume: bool) -> Contradictions:
+    """All contradictions of a person by a release, its presumptions included if wanted."""
     steps = (step for step in law.derivations if presume or not step.presumption)
     return follow(told, steps, law.facts, as_of)[1]
 
@@ -58,10 +55,10 @@ def hangs_on(tree: Tree, known: FactMap, as_of: date, may_be: Mapping[str, Among
     In Belnap's four values: whether it is told to be true, where a comparison with a contradicted fact is told to be
     true and to be false.
     """
-    return _told(tree, Evaluation(known, as_of), frozenset(contradicted(known, may_be)))[0]
+    return _told(tree, Evaluation(known, as_of), set(contradicted(known, may_be)))[0]
 
 
-def _told(tree: Tree, on: Evaluation, both: frozenset[str]) -> tuple[bool, bool]:
+def _told(tree: Tree, on: Evaluation, both: Set[str]) -> tuple[bool, bool]:
     """Whether a condition is told to be true, and whether to be false."""
     if isinstance(tree, Leaf):
         truth = tree.truth(on)
@@ -102,16 +99,16 @@ def follow(
     may_be = contradictable(steps, catalogue)
     found: dict[str, set[str]] = {fact: {fact} for fact in contradicted(known, may_be)}
     for step in steps:
-        on = Evaluation(dict(known), as_of)
+        on = Evaluation(known, as_of)
         truth = step.when.truth(on)
-        contests = truth is Truth.UNKNOWN and not step.presumption and hangs_on(step.when, known, as_of, may_be)
+        contests = truth is Truth.UNKNOWN and found and not step.presumption and _told(step.when, on, found.keys())[0]
         if truth is not Truth.TRUE and not contests:
             continue
         because = set().union(
             *[origin[fact] for leaf in step.when.deciding(on) for fact in leaf.facts if fact in known]
         )
         for fact, value in step.then:
-            everything = None if step.presumption else anything(catalogue[fact])
+            everything = None if step.presumption else may_be.get(fact)
             before = known.get(fact)
             after = contested(before, value, everything) if contests else concluded(before, value, everything)
             if after is None or after == before:

@@ -131,6 +131,8 @@ class _Rule:
     explained_by: tuple[Tree, ...]
     """The rule's own condition, or for the last rule, which has none, what every other one lacked."""
     otherwise: tuple[Tree, ...]
+    """What could make another decision of it, and all facts that this hangs on."""
+    asks: frozenset[str]
     template: Decision
     """What it decides, but for what depends on the person."""
 
@@ -205,7 +207,8 @@ def _duty_of_day(
             rule.spec,
             rule.flags,
             (rule.when,) if rule.spec.when is not None else tuple(before.when for before in compiled[:place]),
-            version.otherwise(place) if version else (),
+            otherwise := version.otherwise(place) if version else (),
+            frozenset(fact for leaf in _leaves(otherwise) for fact in leaf.facts),
             _template(
                 spec,
                 spec.clock,
@@ -291,7 +294,7 @@ class _Why:
 
     def contradicted(self, rule: _Rule) -> tuple[str, ...]:
         """The contradicted facts that leave a rule before this one open, or one of its flags."""
-        if not self._contradicted:
+        if rule.asks.isdisjoint(self._contradicted):
             return ()
         return tuple(sorted(open_by(rule.otherwise, self.on, self._contradicted)))
 

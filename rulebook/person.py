@@ -65,19 +65,29 @@ def known_facts(
 
     A fact that nobody reported, that was refused, or that does not fit its type, is absent.
     """
-    known = {"review_expired": review_expired} | reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
+    told = told_facts(facts, law, encounter_on=encounter_on, as_of=as_of, review_expired=review_expired)
+    return all_facts(told, law, as_of, presume=presume)
+
+
+def told_facts(
+    facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date, review_expired: bool = False
+) -> dict[str, Value]:
+    """The facts of `known_facts` before anything is concluded from them."""
+    return {"review_expired": review_expired} | reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
+
+
+def all_facts(told: FactMap, law: "Law", as_of: date, *, presume: bool = True) -> dict[str, Value]:
+    """With what follows from them by the law, its presumptions included if wanted."""
+    known = dict(told)
     rules = engine(law)
     (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known
 
 
-def contradictions(
-    facts: SubjectFacts, known: FactMap, law: "Law", *, encounter_on: date, as_of: date, presume: bool = False
-) -> Contradictions:
-    """Which of the reported facts exclude each other; `known` is what `known_facts` says of the same person."""
+def contradictions(told: FactMap, known: FactMap, law: "Law", as_of: date, *, presume: bool = True) -> Contradictions:
+    """Which of the facts that were told exclude each other; `known` is what `all_facts` makes of them."""
     if not contradicted(known, engine(law).contradictable):
         return {}
-    told = reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
     return exclusions(told, law, as_of, presume=presume)
 
 

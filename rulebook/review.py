@@ -12,7 +12,7 @@ from rulebook.kleene import Truth
 from rulebook.knowledge import Standing, standing
 from rulebook.loader import Law
 from rulebook.missing import MOST, NOTHING_MISSING, Missing, Sets
-from rulebook.person import contradictions, known_facts, not_answered
+from rulebook.person import all_facts, contradictions, not_answered, told_facts
 from rulebook.question import Question, next_question
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation
@@ -60,10 +60,11 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
     """
     plan = engine(law).plan(facts.jurisdiction)
     day = law.local_date(facts.jurisdiction, facts.encounter_at)
-    known = known_facts(facts.subject, law, encounter_on=day, as_of=day, review_expired=facts.review_expired)
+    told = told_facts(facts.subject, law, encounter_on=day, as_of=day, review_expired=facts.review_expired)
+    known = all_facts(told, law, day)
     on = Evaluation(known, day, plan.of_duties(known, day))
     proven = _proven(on)
-    contradictory = contradictions(facts.subject, known, law, encounter_on=day, as_of=day, presume=True)
+    contradictory = contradictions(told, known, law, day)
     unanswered = not_answered(facts.subject)
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
     found = []
