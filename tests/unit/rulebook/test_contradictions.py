@@ -308,6 +308,21 @@ def test_the_officer_is_told_which_facts_exclude_each_other(
     assert found.next_question is None or found.next_question.fact != fact
 
 
+def test_a_duty_says_on_which_contradiction_it_rests_and_a_review_what_to_correct(law: Law) -> None:
+    age = {"birth_date": "2005-06-01", "verified_by": "document"}
+    custody = {"conduct_alleged_on": "2022-05-01", "conduct_alleged_under_18": False}
+    facts = SubjectFacts.model_validate({"age": age, "circumstances": {"appears_victim": True, "custody": custody}})
+    asked = DutyFacts(subject=facts, encounter_at=NOON, discovered_at=NOON, as_of=NOON, jurisdiction="MO")
+    decisions = {one.duty_id: one for one in decide(asked, law, all_duties=True)}
+    fact = "age_at_alleged_offence_under_18"
+    assert (decisions["MO.566_223.JJ"].outcome, decisions["MO.566_223.JJ"].contradicted) == ("not_due", (fact,))
+    assert (decisions["MO.567_020_5.CD"].outcome, decisions["MO.567_020_5.CD"].contradicted) == ("review", (fact,))
+    assert decisions["MO.566_223.DSS"].contradicted == ()
+    (gaps,) = review_gaps(asked, law, only={"MO.567_020_5.CD"})
+    assert gaps.contradictions == {fact: ("age_at_alleged_conduct", fact)}
+    assert gaps.to_json()["contradictions"] == [{"fact": fact, "between": ["age_at_alleged_conduct", fact]}]
+
+
 def test_without_a_contradiction_nothing_is_labelled(law: Law) -> None:
     content = told(law, {"circumstances": {"appears_victim": True}}).to_json()
     assert "contradictions" not in content
