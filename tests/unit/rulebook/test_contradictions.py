@@ -7,6 +7,7 @@ from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,9 @@ from rulebook.kleene import Truth
 from rulebook.loader import LAW, Law, load_law
 from rulebook.missing import Gaps
 from rulebook.person import known_facts
-from rulebook.programs import determine, evaluate
+from rulebook.programs import determine, evaluate, recall, record
+from rulebook.records import answer_digest
+from rulebook.replay import replay
 from rulebook.review import review_gaps
 from rulebook.trees import Evaluation
 from rulebook.values import Among, FactMap
@@ -46,7 +49,7 @@ from tests.unit.rulebook.people import DAYS, GRID, PEOPLE, REPORTED, REPORTS
 _LAW = load_law(LAW)
 NOON = datetime.fromisoformat("2026-11-22T12:00:00-06:00")
 OPEN = "potentially_eligible"
-BOTH_LETTERS = {"citizenship_status": "us_citizen", "child_eligibility_letter": True}
+CONTRADICTORY = {"circumstances": {"appears_victim": False, "trafficking": {"victim_status": "confirmed"}}}
 CONCLUSIONS: list[tuple[str, Any]] = [
     ("pregnant", True),
     ("pregnant", False),
@@ -356,3 +359,41 @@ def test_a_rule_of_the_law_concludes_only_what_can_be_contradicted(tmp_path: Any
     facts.write_text(text.rstrip() + "\n" + more, encoding="utf-8")
     with pytest.raises(LawError, match="conclude yes, no or members of an enumeration"):
         load_law(release)
+
+
+def test_what_was_kept_before_there_was_a_label_is_read_as_without_one_and_replayed(law: Law) -> None:
+    kept = record(SubjectFacts.model_validate(CONTRADICTORY), law, jurisdiction="MO", encounter_at=NOON, as_of=NOON)
+    content = orjson.loads(orjson.dumps(kept.content()))
+    assert recall(content, law).contradictions
+    del content["contradictions"]
+    for one in content["programs"].values():
+        one.pop("contradicted", None)
+    old = recall(content, law)
+    assert old.contradictions == {}
+    assert not any(answer.contradicted for answer in old.programs)
+    facts = SubjectFacts.model_validate({"circumstances": {"appears_victim": True}})
+    unlabelled = determine(facts, law, jurisdiction="MO", encounter_at=NOON, as_of=NOON).to_json()
+    assert "contradictions" not in unlabelled
+    api = unlabelled | {
+        "contradictions": [],
+        "programs": [one | {"contradicted": []} for one in unlabelled["programs"]],
+    }
+    for document in (unlabelled, api):
+        assert replay(document, facts, law, jurisdiction="MO", encounter_at=NOON).same
+
+
+def test_a_determination_with_contradictions_gives_the_same_bytes_again(law: Law) -> None:
+    facts = SubjectFacts.model_validate(CONTRADICTORY)
+    document = determine(facts, law, jurisdiction="MO", encounter_at=NOON, as_of=NOON).to_json()
+    assert replay(document, facts, law, jurisdiction="MO", encounter_at=NOON).same
+    corrected = SubjectFacts.model_validate({"circumstances": {"appears_victim": True}})
+    found = replay(document, corrected, law, jurisdiction="MO", encounter_at=NOON)
+    assert not found.same
+    assert "contradictions differs" in found.differences
+
+
+def test_an_answer_that_comes_to_rest_on_a_contradiction_is_another_one_to_act_upon(law: Law) -> None:
+    program = law.programs[0].spec
+    plain = answer_digest(program, "potentially_eligible", "unknown", ("pregnant",))
+    assert plain == answer_digest(program, "potentially_eligible", "unknown", ("pregnant",), ())
+    assert plain != answer_digest(program, "potentially_eligible", "unknown", ("pregnant",), ("severe_form",))
