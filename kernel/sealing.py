@@ -167,7 +167,7 @@ def unseal(
     field group of this version is not granted, so it stays closed.
     """
     place = _place(context, key.subject_id)
-    return {group: _open(key, place, group.value, groups[group.value]) for group in granted if group.value in groups}
+    return {group: _open(key, place, group, groups[group]) for group in granted if group in groups}
 
 
 def _open(key: DataKey, place: bytes, name: str, part: SealedGroup) -> Any:

@@ -29,6 +29,7 @@ from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.rerunning import Progress, Rerunning
+from services.eligibility.domain.pace import Pace
 from services.eligibility.settings import EligibilitySettings
 
 NAME = "eligibility"
@@ -45,24 +46,22 @@ async def rerun(
     rerunning: Rerunning,
     stop: asyncio.Event,
     tell: Callable[[Progress], None],
-    *,
-    rest: float = 0.01,
 ) -> bool:
-    """Batch by batch, until everybody is done (True) or `stop`. `rest`: seconds between batches, for others.
-
-    Raises Unavailable: run it again, it goes on where it was.
-    """
+    """Batch by batch, until everybody is done (True) or `stop`. Raises Unavailable: run it again, it goes on there."""
+    pace, monotonic = Pace(), asyncio.get_running_loop().time
     async with database.transaction() as tx:
         found = await rerunning.begin(tx)
     total = found.total
     while not stop.is_set():
         async with database.transaction() as tx:
             crowded = await rerunning.waiting(tx, _MOST_WAITING) >= _MOST_WAITING
+            pace.saw(await rerunning.reported(tx), monotonic())
         if crowded:
             await wait_for(stop, _LOOK_SECONDS)
             continue
+        began = monotonic()
         async with database.transaction() as tx:
-            step = await rerunning.step(tx)
+            step = await rerunning.step(tx, pace.most(began))
         async with database.transaction() as tx:
             told = await rerunning.progress(tx, total)
         if told is None:
@@ -71,7 +70,7 @@ async def rerun(
         if told.finished:
             return True
         # Where there is nothing to claim, others work at what is left.
-        await wait_for(stop, rest if step is not None else _LOOK_SECONDS)
+        await wait_for(stop, pace.rest(began, monotonic()) if step is not None else _LOOK_SECONDS)
     return False
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -131,6 +133,14 @@ class World:
                 process.start()
         return hit
 
+    def listens(self, process: Process) -> bool:
+        """Whether all that the process serves can be reached."""
+        for name in process.name.split("+"):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self.ports[name])) != 0:
+                    return False
+        return True
+
     def down(self) -> None:
         for process in self.processes.values():
             if process.alive and process.running is not None:
@@ -251,14 +261,15 @@ async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
             )
             if not row["entries"] == row["events"] == numbered:
                 trail.append(f"{service}: {numbered} events, {row['events']} in the trail, {row['entries']} entries")
+        undelivered = [
+            await _whereabouts(connection, encounter, recipient)
+            for encounter, recipients in accepted.items()
+            for recipient in sorted(recipients - set(told.get(encounter, ())))
+        ]
     finally:
         await connection.close()
     return Findings(
-        undelivered=tuple(
-            f"{encounter} {recipient}"
-            for encounter, recipients in accepted.items()
-            for recipient in recipients - set(told.get(encounter, ()))
-        ),
+        undelivered=tuple(undelivered),
         unexpected=tuple(
             f"{encounter} {recipient}"
             for encounter, recipients in told.items()
@@ -271,6 +282,24 @@ async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
         parked=parked,
         trail=tuple(trail),
     )
+
+
+async def _whereabouts(connection: asyncpg.Connection, encounter_id: str, recipient_id: str) -> str:
+    """Where a notice is that its recipient does not have: not decided, for review, or how far its delivery came."""
+    decided = await connection.fetch(
+        "SELECT duty_id, outcome, review_at - now() AS review_in FROM router.obligation"
+        " WHERE encounter_id = $1 AND (recipient_id = $2 OR recipient_id IS NULL)",
+        UUID(encounter_id),
+        recipient_id,
+    )
+    sent = await connection.fetch(
+        "SELECT kind, live, state, attempts, next_attempt_at - now() AS next_in, lease_owner IS NOT NULL AS leased,"
+        " reason FROM router.notice JOIN router.delivery USING (notice_id)"
+        " WHERE encounter_id = $1 AND notice.recipient_id = $2",
+        UUID(encounter_id),
+        recipient_id,
+    )
+    return f"{encounter_id} {recipient_id}: decided {[*map(dict, decided)]}, sent {[*map(dict, sent)]}"
 
 
 async def healed(world: World, accepted: Mapping[str, set[str]], *, seconds: float) -> Findings:

@@ -146,6 +146,10 @@ class PostgresReruns:
         found: int = await tx.driver.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS head", limit)
         return found
 
+    async def reported(self, tx: Transaction) -> int:
+        found: int = await tx.driver.fetchval("SELECT coalesce(sum(next), 0)::bigint FROM bus_offset")
+        return found
+
     async def _latest(self, tx: Transaction) -> str | None:
         found: str | None = await tx.driver.fetchval("SELECT law_digest FROM rerun ORDER BY noted DESC LIMIT 1")
         return found

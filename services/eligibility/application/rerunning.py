@@ -19,9 +19,8 @@ from rulebook.population import Population, personal_changes
 from services.eligibility.application.matching import Matching
 from services.eligibility.application.ports import Standing, Store
 from services.eligibility.domain.determinations import answers_tag
+from services.eligibility.domain.pace import IN_FULL
 
-BATCH = 2000
-"""Persons per transaction, at most."""
 ALONE = 200
 """Where more have to be evaluated alone, batches get smaller: for that time, a quarter of a second, they are locked."""
 PARTS = 16
@@ -31,7 +30,8 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The persons whose ids end with one hexadecimal digit (they begin with the time), and how far they are done."""
+    """The persons of every sixteenth minute or so, as their ids tell it (a UUIDv7's fifth byte counts 65 seconds), and
+    how far they are done. Who came together is stored together, and read together."""
 
     number: int
     cursor: UUID | None
@@ -113,6 +113,9 @@ class Reruns(Protocol):
     async def waiting(self, tx: Transaction, limit: int) -> int:
         """Events of ours that wait to be published, counted up to `limit`."""
 
+    async def reported(self, tx: Transaction) -> int:
+        """A count that moves with every event that is brought to the service."""
+
 
 class Worker(Protocol):
     """A process that takes step after step."""
@@ -142,7 +145,7 @@ class Rerunning:
         self._schedule = personal_changes(law)
         self._rows = matching.rows
         self._populations: dict[str, tuple[date, Population]] = {}
-        self._limit = BATCH
+        self._limit = IN_FULL
 
     async def begin(self, tx: Transaction) -> Progress:
         """The release applies from now on: whoever stands under another one has to be looked at."""
@@ -158,12 +161,18 @@ class Rerunning:
     async def waiting(self, tx: Transaction, limit: int) -> int:
         return await self._reruns.waiting(tx, limit)
 
-    async def step(self, tx: Transaction) -> Step | None:
-        """The next persons; None if there are none, or others work at all that are left. Raises Unavailable."""
+    async def reported(self, tx: Transaction) -> int:
+        return await self._reruns.reported(tx)
+
+    async def step(self, tx: Transaction, most: int = IN_FULL) -> Step | None:
+        """The next persons, `most` of them; None if there are none, or others work at all that are left.
+
+        Raises Unavailable.
+        """
         part = await self._reruns.claim(tx, self._law)
         if part is None:
             return None
-        now, limit = self._clock(), self._limit
+        now, limit = self._clock(), min(self._limit, most)
         persons = await self._reruns.batch(tx, part, self._law, limit)
         opened = await self._open(tx, persons)
         again = await self._to_evaluate(tx, opened, now)
@@ -171,7 +180,7 @@ class Rerunning:
         done = await self._matching.again(tx, self._others(list(standings.values())), now)
         await self._reruns.keep_rows(tx, opened.made)
         await self._look_again(tx, [one.person for one in opened.persons if one.person.subject_id not in again], now)
-        self._limit = max(ALONE, limit // 2) if len(again) > ALONE else min(BATCH, limit * 2)
+        self._limit = max(ALONE, limit // 2) if len(again) > ALONE else min(IN_FULL, self._limit * 2)
         step = Step(len(persons), done["changed"], len(persons) - len(opened.persons) + done["erased"], done["failed"])
         cursor = persons[-1].subject_id if persons else part.cursor
         await self._reruns.advance(tx, part, self._law, step, cursor, now if len(persons) < limit else None)

@@ -83,6 +83,7 @@ class Courier:
         self._tasks: asyncio.TaskGroup | None = None
         self._bell = Doorbell()
         self._space = asyncio.Event()
+        self._healed: set[str] = set()
         self._waiting = 0
         self._sending = 0
         self._announced = False
@@ -159,6 +160,7 @@ class Courier:
         try:
             await self._refresh()
             await self._tend_lanes()
+            await self._hurry_healed()
             dues = await self._store.survey()
             self._measure(dues)
             unknown = [due.recipient_id for due in dues if due.seconds <= 0 and self._lane(due.recipient_id) is None]
@@ -187,6 +189,12 @@ class Courier:
                 await self._release(self._drain(lane))
             elif lane.queued and not lane.workers:
                 self._serve(lane)
+
+    async def _hurry_healed(self) -> None:
+        """What waits because its endpoint was down need not wait any longer."""
+        if healed := sorted(self._healed):
+            await self._store.hurry(healed)
+            self._healed.difference_update(healed)
 
     def _asks(self, dues: Iterable[Due]) -> list[Ask]:
         now = self._monotonic()
@@ -248,15 +256,22 @@ class Courier:
         finished_at = self._clock()
         verdict = classify(ending, notice_id=job.notice_id, confirmation=endpoint.confirmation, now=finished_at)
         now = self._monotonic()
+        had_rested = lane.breaker.trips > 0
         opened = lane.finish(job, failed=verdict.outcome != "confirmed", seconds=now - began, now=now)
         if verdict.outcome == "confirmed":
             wait = 0.0
+            if had_rested:
+                self._healed.add(lane.recipient_id)
+                self._bell.ring()
         elif verdict.outcome == "held":
             wait = self._uniform(self._policy.held_retry / 2, self._policy.held_retry)
         elif verdict.retry_after is not None:
             wait = self._policy.backoff.asked(verdict.retry_after, self._uniform)
         else:
             wait = self._policy.backoff.delay(job.attempt, self._uniform)
+            if rest := lane.breaker.rest(now):
+                # That an endpoint is down says nothing of this notice: it is due again when the endpoint is probed.
+                wait = min(wait, rest)
         ATTEMPTS.labels(verdict.outcome).inc()
         self._recorder.add(
             Result(

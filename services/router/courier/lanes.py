@@ -28,7 +28,7 @@ class BreakerPolicy:
 
     failures: int = 5
     rest: float = 1.0
-    longest: float = 60.0
+    longest: float = 30.0
 
 
 @dataclass(slots=True)
@@ -45,6 +45,10 @@ class Breaker:
         if self.trips == 0:
             return "closed"
         return "open" if now < self.rests_until else "half_open"
+
+    def rest(self, now: float) -> float:
+        """Seconds until the endpoint may be probed; 0 while it is in use."""
+        return max(0.0, self.rests_until - now) if self.trips else 0.0
 
     def succeeded(self) -> None:
         self.failures = self.trips = 0

@@ -63,7 +63,7 @@ def rerunning(eligibility: Eligibility, law: Law) -> Rerunning:
 async def apply(eligibility: Eligibility, law: Law) -> Progress:
     """Evaluates everybody under this release."""
     told: list[Progress] = []
-    await rerun(eligibility.database, rerunning(eligibility, law), asyncio.Event(), told.append, rest=0)
+    await rerun(eligibility.database, rerunning(eligibility, law), asyncio.Event(), told.append)
     return told[-1]
 
 

@@ -10,6 +10,7 @@ import pytest
 from services.router.courier.job import Job, Result
 from services.router.courier.presence import Presence
 from services.router.courier.store import Ask
+from services.router.domain.backoff import Backoff
 from services.router.domain.classification import Verdict
 from tests.integration.router.house import SWIFT, House, adult, endpoint, minor
 from tests.integration.router.receiver import Request, answer, drip, receipt, receiving, silence
@@ -114,6 +115,20 @@ async def test_a_dead_endpoint_delays_nobody_else_and_fills_no_memory(house: Hou
             dead.behaviour = receipt
             await until(lambda: house.events("notice.confirmed"), lambda seen: len(seen) == 160, seconds=20)
         assert dead.most_under_way <= 4, "nor does healing bring a stampede"
+
+
+async def test_who_is_back_is_told_at_once_what_waited_however_long_it_was_to_wait(house: House) -> None:
+    """Minutes of backoff are for a notice that fails while others arrive, not for an endpoint that was down."""
+    breaker = replace(SWIFT.breaker, failures=3)
+    patient = replace(SWIFT, backoff=Backoff(base=300, cap=600), breaker=breaker)
+    async with receiving(answer(503)) as receiver:
+        worker = house.worker(house.register({"mo-dss": endpoint(receiver.port)}), policy=patient)
+        async with running(worker.courier.run):
+            await house.handle(worker, *[await house.report(adult()) for _ in range(3)])
+            await until(lambda: len(receiver.requests), lambda count: count >= 5)
+            assert len(set(receiver.ids())) == 3, "two failed before the endpoint rested"
+            receiver.behaviour = receipt
+            await until(lambda: house.events("notice.confirmed"), lambda seen: len(seen) == 3)
 
 
 @pytest.mark.parametrize("behaviour", [silence, drip])
