@@ -23,6 +23,7 @@ from json_logic import jsonLogic
 from contracts.facts import SubjectFacts
 from rulebook import columns
 from rulebook.duties import DutyFacts, decide
+from rulebook.encoding import Column, Columns, encode
 from rulebook.generated import engine, generate
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf, TableLeaf
@@ -133,14 +134,14 @@ def _each(work: Callable[[Any], object], persons: Sequence[Any]) -> dict[str, fl
 
 def million(law: Law) -> dict[str, Any]:
     """A million persons, each fact known with a chance of one half, evaluated in columns by one thread."""
-    persons = columns.Columns(MILLION, _random_columns(law, MILLION))
+    persons = Columns(MILLION, _random_columns(law, MILLION))
     start, cpu = time.perf_counter(), time.process_time()
     found = columns.outcomes(persons, law, "MO", DAY)
     wall, spent = time.perf_counter() - start, time.process_time() - cpu
     counted = sum((np.bincount(codes, minlength=4) for codes in found.values()), np.zeros(4, np.int64))
     few = [known_facts(report(law, random.Random(n)), law, encounter_on=DAY, as_of=DAY) for n in range(2000)]
     encoding = time.perf_counter()
-    columns.encode(few, law.facts)
+    encode(few, law.facts)
     return {
         "evaluate_s": round(wall, 2),
         "evaluate_cpu_s": round(spent, 2),
@@ -150,9 +151,9 @@ def million(law: Law) -> dict[str, Any]:
     }
 
 
-def _random_columns(law: Law, rows: int) -> dict[str, columns.Column]:
+def _random_columns(law: Law, rows: int) -> dict[str, Column]:
     dice = np.random.default_rng(566223)
-    found: dict[str, columns.Column] = {}
+    found: dict[str, Column] = {}
     asked = {
         fact for program in law.programs for tree in program.trees() for leaf in tree.leaves() for fact in leaf.facts
     }
@@ -161,7 +162,7 @@ def _random_columns(law: Law, rows: int) -> dict[str, columns.Column]:
         spec = law.facts[fact]
         chosen = _values(spec.type, spec.values)
         typed: list[FactMap] = [{}] * len(chosen) + [{fact: _typed(value, spec.type)} for value in chosen]
-        sample = columns.encode(typed, {fact: spec}).facts[fact]
+        sample = encode(typed, {fact: spec}).facts[fact]
         rows_of = dice.integers(0, len(typed), rows)
         found[fact] = (sample[0][rows_of], sample[1][rows_of]) if isinstance(sample, tuple) else sample[rows_of]
     return found

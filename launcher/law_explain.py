@@ -14,13 +14,14 @@ from contracts.facts import SubjectFacts
 from kernel.errors import ConfigurationError
 from rulebook.cases import Case
 from rulebook.compiled import CompiledDuty, CompiledProgram
+from rulebook.contradictions import Contradictions, contradicted
 from rulebook.duties import COUNTY_UNRESOLVED, Decision, DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.knowledge import standing
 from rulebook.leaves import Leaf, TableLeaf
 from rulebook.loader import Law
-from rulebook.person import known_facts, not_answered, reported_facts
+from rulebook.person import contradictions, known_facts, not_answered, reported_facts
 from rulebook.programs import determine
 from rulebook.remarks import remarks
 from rulebook.review import settling
@@ -91,6 +92,7 @@ def _program(program: CompiledProgram, case: Case, law: Law, jurisdiction: str, 
         _condition(shown.add, version.when, on, told)
     _listed(top, "found in", remarked.found_in)
     _listed(top, "decided by", map(told.reason, answer.reasons))
+    _excluded(top, {fact: found.contradictions[fact] for fact in answer.contradicted})
     _listed(top, "to ask", map(told.missing, answer.missing))
     _listed(top, _SETTLES, map(_together, answer.gaps.to_settle))
     _listed(top, _QUALIFIES, map(_together, answer.gaps.to_qualify))
@@ -155,8 +157,11 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
             _condition(branch.add, rule.when, on, told, decides=rule.when in explained_by)
         if truth is Truth.UNKNOWN:
             missing |= dict.fromkeys(fact for leaf in rule.when.deciding(on) for fact in leaf.facts)
-    asked = dict.fromkeys(law.facts[fact].ask or fact for fact in missing if not law.facts[fact].computed)
+    contradictory = contradictions(reported, known, law, day)
+    lacking = (fact for fact in missing if not law.facts[fact].computed and fact not in contradictory)
+    asked = dict.fromkeys(law.facts[fact].ask or fact for fact in lacking)
     _listed(top, "decided by", map(told.reason, reasons(explained_by, on)))
+    _excluded(top, {fact: contradictory[fact] for fact in decision.contradicted})
     review = decision.outcome == "review"
     open_still = "to ask" if review else "not known; once it is, a rule before this one could decide"
     _listed(top, open_still, map(told.missing, asked))
@@ -222,6 +227,8 @@ class _Told:
     def value(self, one: Reason, facts: Iterable[str]) -> str:
         if one.value is None:
             return ", ".join(dict.fromkeys(self.standing(fact) for fact in facts))
+        if one.fact in contradicted(self.known, engine(self.law).contradictable):
+            return "contradicted"
         how = "reported" if one.fact in self.reported else "presumed" if one.fact in self.presumed else "follows"
         return f"{how}: {said(one.fact, one.value)}"
 
@@ -285,6 +292,13 @@ def _listed(top: Shown, title: str, lines: Iterable[str]) -> None:
         branch = top.add(Text(title))
         for line in found:
             branch.add(Text(line))
+
+
+def _excluded(top: Shown, found: Contradictions) -> None:
+    """Facts that exclude each other: the one thing in an answer that cannot be settled by asking for more."""
+    for fact, between in found.items():
+        branch = top.add(Text(f"contradicted: {fact}, because {_together(between)} exclude each other", "red"))
+        branch.add(Text("no further fact settles this: correct the one that is wrong, by an amendment"))
 
 
 def _unknown(rule: str, law: Law, here: list[str], jurisdiction: str) -> ConfigurationError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from rulebook.contradictions import Contradictions, listed
 from rulebook.knowledge import Provenance
 from rulebook.missing import NOTHING_MISSING, Missing, Sets
 from rulebook.question import Question
@@ -73,6 +74,8 @@ class ProgramAnswer:
     """For a no: which of the known facts, were they otherwise, could make it something else."""
     presumed: Presumed | None = None
     disputed: Disputed | None = None
+    contradicted: tuple[str, ...] = ()
+    """Contradicted facts that leave it open, or one of two readings: only a correction settles these."""
 
     def to_json(self) -> dict[str, Any]:
         next_step = {"agency": self.next_step_agency, "dss": self.next_step_dss}
@@ -99,6 +102,8 @@ class ProgramAnswer:
             found["presumed"] = self.presumed.to_json()
         if self.disputed is not None:
             found["disputed"] = self.disputed.to_json()
+        if self.contradicted:
+            found["contradicted"] = list(self.contradicted)
         return found
 
 
@@ -131,6 +136,8 @@ class Determination:
     facts_digest: str | None = None
     """Salted: a bare hash of facts could be guessed."""
     sources: Mapping[str, Provenance] = field(default_factory=dict)
+    contradictions: Contradictions = field(default_factory=dict)
+    """All of the person, whether or not an answer rests on them, with the facts of which one has to be corrected."""
 
     def answer(self, program_id: str) -> ProgramAnswer:
         """Raises KeyError for a program that does not apply here."""
@@ -150,6 +157,8 @@ class Determination:
             "not_answered": self.not_answered,
             "programs": [answer.to_json() for answer in self.programs],
         }
+        if self.contradictions:
+            found["contradictions"] = listed(self.contradictions)
         if self.known_at is not None:
             found["known_at"] = self.known_at.isoformat()
         if self.facts_digest is not None:

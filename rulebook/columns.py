@@ -4,10 +4,8 @@ A truth is one byte, with the two bits of `rulebook.kleene`: what can be true, a
 walker answers; a property test holds both equal.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date
-from decimal import Decimal
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -15,69 +13,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
+from rulebook.contradictions import contradictable
+from rulebook.encoding import (
+    OPEN_HIGH,
+    OPEN_LOW,
+    Bounds,
+    Column,
+    Columns,
+    Masks,
+    Numbers,
+    mask_of,
+    members_of,
+    nothing_known,
+    number_of,
+    pair,
+)
 from rulebook.generated import engine
 from rulebook.kleene import NEGATED, Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, NotTree, Tree
-from rulebook.values import Among, FactMap, Interval, Value
+from rulebook.values import Value
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
 
 Codes = NDArray[np.uint8]
-Masks = NDArray[np.uint64]
-Numbers = NDArray[np.int64]
-Bounds = tuple[Numbers, Numbers]
-Column = Masks | Bounds
 
-ROWS = 1 << 15
-"""Persons evaluated at a time: the columns of one step stay in the processor's cache."""
 _FEW = 24
 """People in a household, as households are."""
-_DIGITS = 6
-_OPEN_LOW, _OPEN_HIGH = -(1 << 62), 1 << 62
 _EPOCH = date(1970, 1, 1).toordinal()
-_NEGATED: Codes = np.array(NEGATED, dtype=np.uint8)
-_BOOLS = (False, True)
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What is known of many persons, fact by fact: a mask of the members that an enumeration may still be, or the
-    bounds of a number or day. A fact without a column is known of nobody."""
-
-    rows: int
-    facts: Mapping[str, Column]
-
-    def part(self, start: int, end: int) -> "Columns":
-        """A view of some of the persons."""
-        cut = {
-            fact: (column[0][start:end], column[1][start:end]) if isinstance(column, tuple) else column[start:end]
-            for fact, column in self.facts.items()
-        }
-        return Columns(min(end, self.rows) - start, cut)
-
-    def parts(self, rows: int = ROWS) -> "Iterator[Columns]":
-        return (self.part(start, start + rows) for start in range(0, self.rows, rows))
-
-
-def encode(persons: Sequence[FactMap], catalogue: Mapping[str, FactSpec]) -> Columns:
-    """Columns of facts as `rulebook.person` gives them. Keep them: making them costs more than evaluating."""
-    names = {fact for person in persons for fact in person} & catalogue.keys()
-    return Columns(len(persons), {fact: _column(persons, fact, catalogue[fact]) for fact in sorted(names)})
+_TOLD_BOTH = 0b10
+"""Told to be true and to be false: the fourth value of Belnap's, in which contradictions are followed."""
+_NEGATED: Codes = np.array([*NEGATED[:_TOLD_BOTH], _TOLD_BOTH, *NEGATED[_TOLD_BOTH + 1 :]], dtype=np.uint8)
 
 
 def derive(columns: Columns, derivations: Iterable[CompiledDerivation], law: "Law", as_of: date) -> Columns:
     """Adds what follows from the facts, in the order of the derivations, as `rulebook.values.concluded` does."""
     facts = dict(columns.facts)
-    for derivation in derivations:
+    steps = tuple(derivations)
+    may_be = contradictable(steps, law.facts).keys()
+    for derivation in steps:
         step = Columns(columns.rows, facts)
-        holds = evaluate([derivation.when], step, law.facts, as_of)[derivation.when.index] == Truth.TRUE
+        truths = evaluate([derivation.when], step, law.facts, as_of)
+        holds = truths[derivation.when.index] == Truth.TRUE
+        contests = None if derivation.presumption else _hanging_on_contradictions(derivation.when, truths, step, may_be)
         for fact, value in derivation.then:
             spec = law.facts[fact]
             column = facts[fact] if fact in facts else nothing_known(spec, columns.rows)
             facts[fact] = _concluded(column, holds, value, spec, record_stays=derivation.presumption)
+            if contests is not None:
+                facts[fact] = _contested(facts[fact], contests, value, spec)
     return Columns(columns.rows, facts)
 
 
@@ -195,10 +181,12 @@ def _leaf(leaf: Leaf, columns: Columns, catalogue: Mapping[str, FactSpec], as_of
         threshold = leaf.threshold
         spec = catalogue[leaf.fact]
         number = (
-            tuple(_number(one, spec) for one in threshold) if isinstance(threshold, tuple) else _number(threshold, spec)
+            tuple(number_of(one, spec) for one in threshold)
+            if isinstance(threshold, tuple)
+            else number_of(threshold, spec)
         )
         return _compare(column, leaf.operator, number)
-    members: tuple[Any, ...] = _members(leaf.spec)
+    members: tuple[Any, ...] = members_of(leaf.spec)
     yes = sum(1 << position for position, member in enumerate(members) if leaf.of(member) == Truth.TRUE)
     no = ((1 << len(members)) - 1) & ~yes
     is_one, is_other = (column & np.uint64(yes)) != 0, (column & np.uint64(no)) != 0
@@ -237,8 +225,8 @@ def _ages(leaf: AgeLeaf, columns: Columns, as_of: date) -> Bounds:
         first = last = np.full(columns.rows, day.toordinal(), np.int64)
     else:
         first, last = _bounds(columns, leaf.on)
-    low = np.where((first == _OPEN_LOW) | (last_born == _OPEN_HIGH), _OPEN_LOW, ages(first, last_born))
-    high = np.where((last == _OPEN_HIGH) | (first_born == _OPEN_LOW), _OPEN_HIGH, ages(last, first_born))
+    low = np.where((first == OPEN_LOW) | (last_born == OPEN_HIGH), OPEN_LOW, ages(first, last_born))
+    high = np.where((last == OPEN_HIGH) | (first_born == OPEN_LOW), OPEN_HIGH, ages(last, first_born))
     return low, high
 
 
@@ -262,9 +250,9 @@ def _table(leaf: TableLeaf, columns: Columns, as_of: date) -> Codes:
     fewest, most = _bounds(columns, leaf.lookup.of)
     if leaf.lookup.cents(1, as_of) is None:
         return np.full(columns.rows, Truth.UNKNOWN, np.uint8)
-    least = _amounts(fewest, lambda size: leaf.lookup.least(size, as_of), _OPEN_LOW)
+    least = _amounts(fewest, lambda size: leaf.lookup.least(size, as_of), OPEN_LOW)
     of_any = leaf.lookup.cents(None, as_of)
-    highest = _OPEN_HIGH if of_any is None else of_any
+    highest = OPEN_HIGH if of_any is None else of_any
     greatest = _amounts(most, lambda size: leaf.lookup.cents(size, as_of), highest)
     if leaf.operator in ("lte", "gt"):
         below, above = high <= least, low > greatest
@@ -277,13 +265,13 @@ def _amounts(sizes: Numbers, amount: Callable[[int], int | None], nothing: int) 
     """The amount of each size, looked up once for each that occurs."""
     counted = np.maximum(sizes, 1)
     few = counted <= _FEW
-    if (few | (counted == _OPEN_HIGH)).all():
+    if (few | (counted == OPEN_HIGH)).all():
         # No sorting for households as they are: the place in the list is the size, and 0 is nothing known.
         each = [None, *map(amount, range(1, _FEW + 1))]
         where = np.where(few, counted, 0)
     else:
         distinct, where = np.unique(counted, return_inverse=True)
-        each = [None if size == _OPEN_HIGH else amount(int(size)) for size in distinct]
+        each = [None if size == OPEN_HIGH else amount(int(size)) for size in distinct]
     return np.array([nothing if one is None else one for one in each], np.int64)[where]
 
 
@@ -291,79 +279,48 @@ def _bounds(columns: Columns, fact: str) -> Bounds:
     column = columns.facts.get(fact)
     if isinstance(column, tuple):
         return column
-    return np.full(columns.rows, _OPEN_LOW, np.int64), np.full(columns.rows, _OPEN_HIGH, np.int64)
-
-
-def _members(spec: FactSpec) -> tuple[Any, ...]:
-    return _BOOLS if spec.type == "bool" else spec.values
-
-
-def _number(value: Any, spec: FactSpec) -> int:
-    """A whole number in the order of the values: days and numbers as they are, decimals in millionths twice, and odd
-    between two of them, so that every comparison with a threshold of up to six digits is exact."""
-    if isinstance(value, date):
-        return value.toordinal()
-    if spec.type != "decimal":
-        return int(value)
-    scaled = Decimal(value).scaleb(_DIGITS)
-    whole = int(scaled.to_integral_value("ROUND_FLOOR"))
-    return 2 * whole + int(scaled != whole)
-
-
-def _threshold(threshold: Any, spec: FactSpec) -> Any:
-    return tuple(_number(one, spec) for one in threshold) if isinstance(threshold, tuple) else _number(threshold, spec)
-
-
-def _column(persons: Sequence[FactMap], fact: str, spec: FactSpec) -> Column:
-    if spec.type in ("bool", "enum"):
-        mask = mask_of(spec)
-        return np.fromiter((mask(person.get(fact)) for person in persons), np.uint64, len(persons))
-    pairs = [pair(person.get(fact), spec) for person in persons]
-    both = np.array(pairs, np.int64).reshape(-1, 2)
-    return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
-
-
-def mask_of(spec: FactSpec) -> Callable[[Value | None], int]:
-    """For a value of an enumeration, what a column holds: a bit for each member that it may be; none of them where what
-    was said contradicts itself, so that nothing fills it."""
-    bits: dict[Any, int] = {member: 1 << position for position, member in enumerate(_members(spec))}
-    bits[None] = (1 << len(bits)) - 1
-
-    def mask(value: Value | None) -> int:
-        if not isinstance(value, Among):
-            return bits[value]
-        found = sum(bits[one] for one in value.values)
-        return 0 if found == bits[None] else found
-
-    return mask
-
-
-def pair(value: Any, spec: FactSpec) -> tuple[int, int]:
-    """For a number or day, what two columns hold: the least and the greatest that it may be."""
-    if value is None:
-        return _OPEN_LOW, _OPEN_HIGH
-    if isinstance(value, Interval):
-        low = _OPEN_LOW if value.low is None else _number(value.low, spec)
-        return low, _OPEN_HIGH if value.high is None else _number(value.high, spec)
-    exact = _number(value, spec)
-    return exact, exact
-
-
-def nothing_known(spec: FactSpec, rows: int) -> Column:
-    """The column of a fact that is known of nobody."""
-    if spec.type in ("bool", "enum"):
-        return np.full(rows, mask_of(spec)(None), np.uint64)
-    return np.full(rows, _OPEN_LOW, np.int64), np.full(rows, _OPEN_HIGH, np.int64)
+    return np.full(columns.rows, OPEN_LOW, np.int64), np.full(columns.rows, OPEN_HIGH, np.int64)
 
 
 def _concluded(column: Column, holds: NDArray[np.bool_], value: Value, spec: FactSpec, *, record_stays: bool) -> Column:
     if isinstance(column, tuple):
-        fill = holds & (column[0] == _OPEN_LOW) & (column[1] == _OPEN_HIGH)
+        fill = holds & (column[0] == OPEN_LOW) & (column[1] == OPEN_HIGH)
         low, high = pair(value, spec)
         return np.where(fill, low, column[0]), np.where(fill, high, column[1])
     mask = mask_of(spec)
     bits = np.uint64(mask(value))
     return np.where(holds & (column == mask(None)) if record_stays else holds, column & bits, column)
+
+
+def _contested(column: Column, contests: NDArray[np.bool_], value: Value, spec: FactSpec) -> Column:
+    """As `rulebook.values.contested`."""
+    assert not isinstance(column, tuple), "rules conclude members of enumerations"
+    fits = (column & ~np.uint64(mask_of(spec)(value))) == 0
+    return np.where(contests & ~fits, np.uint64(0), column)
+
+
+def _hanging_on_contradictions(
+    when: Tree, truths: Mapping[int, Codes], columns: Columns, may_be: Set[str]
+) -> NDArray[np.bool_] | None:
+    """For whom an open condition would hold by one side of contradictions, as `rulebook.contradictions.hangs_on`; None
+    if for nobody."""
+    of_facts = {}
+    for fact in sorted({fact for leaf in when.leaves() for fact in leaf.facts} & may_be):
+        column = columns.facts.get(fact)
+        if column is not None and not isinstance(column, tuple) and not column.all():
+            of_facts[fact] = column == 0
+    if not of_facts:
+        return None
+    told: dict[int, Codes] = {}
+    for part in sorted({part.index: part for part in when.parts()}.values(), key=lambda part: part.index):
+        if isinstance(part, Leaf):
+            both = of_facts.get(part.fact)
+            own = truths[part.index]
+            told[part.index] = own if both is None else np.where(both, np.uint8(_TOLD_BOTH), own)
+        else:
+            told[part.index] = _combined(part, told, columns.rows)
+    hangs: NDArray[np.bool_] = (truths[when.index] == Truth.UNKNOWN) & (told[when.index] >= _TOLD_BOTH)
+    return hangs
 
 
 def _asked(program: CompiledProgram, as_of: date, *, disputes: bool) -> Iterator[Tree]:

@@ -13,7 +13,7 @@ from rulebook.missing import Gaps
 from rulebook.schema import Derivation, Duty, DutyRule, DutyVersion, FactSpec, OneOf, Period, Program, ProgramVersion
 from rulebook.tables import ParameterTable
 from rulebook.trees import Tree
-from rulebook.values import Among, Value
+from rulebook.values import Among, Value, anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class CompiledDutyVersion:
     rules: tuple[CompiledRule, ...]
     gaps: tuple[Gaps | None, ...]
     """For each rule that leaves it to a review: what would have one of the rules before it decide."""
+
+    def otherwise(self, position: int) -> tuple[Tree, ...]:
+        """Conditions that could make another decision of that of a rule: those of the rules before it, of its flags."""
+        return (*(rule.when for rule in self.rules[:position]), *(when for _, when in self.rules[position].flags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,10 @@ class Link:
     def derivation(self, spec: Derivation) -> CompiledDerivation:
         where = f"derivation of {', '.join(spec.then)}"
         then = tuple((fact, self._value(fact, raw, where)) for fact, raw in spec.then.items())
+        for fact in spec.then:
+            # Of a number or a day nothing could say that it is contradicted.
+            if not spec.presumption and anything(self._facts[fact]) is None:
+                raise LawError(f"{where}: conclude yes, no or members of an enumeration, or make it a presumption")
         return CompiledDerivation(self._tree(spec.when, where), then, spec.presumption)
 
     def duty(self, spec: Duty, file: str) -> CompiledDuty:

@@ -31,7 +31,7 @@ class Crux:
     Equal ones are one object (`Cruxes`), so that each keeps what was found out about it.
     """
 
-    __slots__ = ("bits", "leaf", "leaves", "need", "needed", "parts", "truth", "turned", "ways")
+    __slots__ = ("bits", "contradicted", "leaf", "leaves", "need", "needed", "parts", "truth", "turned", "ways")
 
     def __init__(
         self, truth: Truth, parts: tuple["Crux", ...] = (), need: int = 1, leaf: Leaf | None = None, bits: int = 0
@@ -44,6 +44,8 @@ class Crux:
         self.leaf = leaf
         self.bits = bits
         """Of a leaf: the facts that it lacks something of; if it is settled, those on which it stands."""
+        self.contradicted = False
+        """Of an open leaf: its fact is contradicted, so that no further fact settles it."""
         self.leaves: tuple[Crux, ...] = (self,) if leaf is not None else _leaves(parts)
         """In the order of the condition, each once."""
         self.ways: dict[Truth, list[Way]] = {}

@@ -18,6 +18,7 @@ from rulebook.answers import Determination, ProgramAnswer
 from rulebook.cases import Case
 from rulebook.compiled import CompiledDuty, CompiledRule
 from rulebook.duties import Decision, DutyFacts, decide
+from rulebook.encoding import Columns, encode
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.loader import Law
@@ -159,7 +160,7 @@ class _Side:
             known_facts(case.facts, self._law, encounter_on=self._day(case), as_of=day, presume=False)
             for case in self._cases
         )
-        people = columns.encode(list(known), self._law.facts)
+        people = encode(list(known), self._law.facts)
         plain = columns.answers(people, self._law, self._jurisdiction, day)
         presumed = columns.answers(people, self._law, self._jurisdiction, day, presume=True)
         numbers = {}
@@ -179,14 +180,14 @@ class _Side:
             some = [self._cases[row] for row in rows]
             known = [known_facts(case.facts, self._law, encounter_on=day, as_of=day) for case in some]
             counties = [case.facts.encounter.location.county_fips if case.facts.encounter else None for case in some]
-            people = columns.encode(known, self._law.facts)
+            people = encode(known, self._law.facts)
             for duty in self._plan.duties:
                 numbers = (seen.setdefault(one, len(seen)) for one in self._decided(duty, people, counties, day))
                 found[duty.spec.id][rows] = np.fromiter(numbers, np.int64, len(rows))
         return found, {number: (one[0], one) for one, number in seen.items()}
 
     def _decided(
-        self, duty: CompiledDuty, people: columns.Columns, counties: Sequence[str | None], day: date
+        self, duty: CompiledDuty, people: Columns, counties: Sequence[str | None], day: date
     ) -> Iterator[tuple[Any, ...]]:
         """What is compared of each decision, the outcome first. The times follow from the clock, which is in it."""
         version = duty.version_on(day)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
 from rulebook.compiled import CompiledDuty
+from rulebook.contradictions import contradicted, open_by
 from rulebook.deadlines import due_at
 from rulebook.directory import Directory
 from rulebook.generated import engine
@@ -78,6 +79,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     citations: tuple[str, ...]
     reasons: tuple[str, ...] = ()
     decided_by: Literal["rule", "timer"] = "rule"
+    contradicted: tuple[str, ...] = ()
+    """Contradicted facts on which it rests: without the contradiction a rule before the one that decided might decide,
+    or a flag be set. Only a correction of what was told settles these (`rulebook.contradictions`)."""
     channel: Literal["electronic", "task"] = "electronic"
     """A task is done by a person, or by another agency; the system records it and sends nothing."""
     owed_by: str = "reporting_agency"
@@ -103,7 +107,7 @@ def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Dec
     )
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
     day = _day(law, facts.jurisdiction, encounter_on)
-    why = _Why(on, day)
+    why = _Why(on, day, contradicted(person, engine(law).contradictable))
     return tuple(_decide(duty, why, facts, law) for duty in day.duties if all_duties or duty.reported)
 
 
@@ -126,6 +130,9 @@ class _Rule:
     flags: tuple[tuple[str, Tree], ...]
     explained_by: tuple[Tree, ...]
     """The rule's own condition, or for the last rule, which has none, what every other one lacked."""
+    otherwise: tuple[Tree, ...]
+    """What could make another decision of it, and all facts that this hangs on."""
+    asks: frozenset[str]
     template: Decision
     """What it decides, but for what depends on the person."""
 
@@ -200,6 +207,8 @@ def _duty_of_day(
             rule.spec,
             rule.flags,
             (rule.when,) if rule.spec.when is not None else tuple(before.when for before in compiled[:place]),
+            otherwise := version.otherwise(place) if version else (),
+            frozenset(fact for leaf in _leaves(otherwise) for fact in leaf.facts),
             _template(
                 spec,
                 spec.clock,
@@ -265,11 +274,12 @@ def _recipient(directory: Directory, role: str, jurisdiction: str, county: str |
 class _Why:
     """Applies rules to one person and explains the choice; what several duties share is worked out once."""
 
-    __slots__ = ("_chosen", "_day", "_said", "on")
+    __slots__ = ("_chosen", "_contradicted", "_day", "_said", "on")
 
-    def __init__(self, on: Evaluation, day: _Day) -> None:
+    def __init__(self, on: Evaluation, day: _Day, of_person: tuple[str, ...]) -> None:
         self.on = on
         self._day = day
+        self._contradicted = of_person
         self._chosen: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._said: dict[int, str] = {}
 
@@ -281,6 +291,12 @@ class _Why:
             chosen = self._chosen[duty.group] = (place, tuple([self._say(leaf) for leaf in leaves]))
         place, reasons = chosen
         return duty.rules[place], reasons
+
+    def contradicted(self, rule: _Rule) -> tuple[str, ...]:
+        """The contradicted facts that leave a rule before this one open, or one of its flags."""
+        if rule.asks.isdisjoint(self._contradicted):
+            return ()
+        return tuple(sorted(open_by(rule.otherwise, self.on, self._contradicted)))
 
     def _choice(self, duty: _DutyOfDay) -> tuple[int, tuple[Leaf, ...]]:
         truths, choices = self.on.truths, self._day.choices
@@ -319,8 +335,9 @@ def _decide(duty: _DutyOfDay, why: _Why, facts: DutyFacts, law: Law) -> Decision
     rule, reasons = why.first(duty)
     template = rule.template
     flags = tuple([flag for flag, when in rule.flags if when.truth(why.on) is Truth.TRUE]) if rule.flags else ()
+    label = why.contradicted(rule)
     if template.outcome == "not_due":
-        return replace(template, flags=flags, reasons=reasons, disclosure=_disclosure(duty, flags))
+        return replace(template, flags=flags, reasons=reasons, disclosure=_disclosure(duty, flags), contradicted=label)
     spec, clock = duty.spec, duty.clock
     outcome, basis, review_after = template.outcome, template.basis, template.review_after
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
@@ -345,6 +362,7 @@ def _decide(duty: _DutyOfDay, why: _Why, facts: DutyFacts, law: Law) -> Decision
         review_after=review_after,
         disclosure=_disclosure(duty, flags),
         reasons=reasons,
+        contradicted=label,
     )
 
 

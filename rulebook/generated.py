@@ -11,11 +11,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
+from rulebook.contradictions import contradictable, hangs_on
 from rulebook.kleene import NEGATED, Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, NotTree, Tree
-from rulebook.values import FactMap, Interval, Value, anything, concluded
+from rulebook.values import Among, FactMap, Interval, Value, anything, concluded, contested
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
@@ -24,7 +25,7 @@ Evaluate = Callable[[FactMap, date], dict[int, Truth]]
 """All truths for what is known on a day, by the index of the tree."""
 
 Derive = Callable[[dict[str, Value], date], None]
-"""Adds to known facts what follows from them; what contradicts it is not known: see `concluded`."""
+"""Adds to known facts what follows from them; where they exclude each other: see `rulebook.contradictions`."""
 
 _MEMBERS = (Truth.FALSE, Truth.UNKNOWN, None, Truth.TRUE)
 _SYMBOLS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "==", "ne": "!=", "in": "in", "not_in": "not in"}
@@ -48,7 +49,9 @@ def generate_derivations(derivations: Iterable[CompiledDerivation], catalogue: M
     """Applies derivations in their order."""
     writer = _Writer()
     writer.line(1, "g = facts.get")
-    for derivation in derivations:
+    steps = tuple(derivations)
+    may_be = contradictable(steps, catalogue)
+    for derivation in steps:
         parts = {part.index: part for part in derivation.when.parts()}
         writer.parts([parts[index] for index in sorted(parts)])
         writer.line(1, f"if x{derivation.when.index} is T:")
@@ -56,6 +59,14 @@ def generate_derivations(derivations: Iterable[CompiledDerivation], catalogue: M
             everything = None if derivation.presumption else anything(catalogue[fact])
             told = f"{writer.bind(concluded)}(g({fact!r}), {writer.bind(value)}, {writer.bind(everything)})"
             writer.line(2, f"facts[{fact!r}] = {told}")
+        asked = {fact for leaf in derivation.when.leaves() for fact in leaf.facts} & may_be.keys()
+        if asked and not derivation.presumption:
+            some = " or ".join(f"g({fact!r}) == {writer.bind(may_be[fact])}" for fact in sorted(asked))
+            open_by_it = f"{writer.bind(hangs_on)}({writer.bind(derivation.when)}, facts, as_of, {writer.bind(may_be)})"
+            writer.line(1, f"elif x{derivation.when.index} is U and ({some}) and {open_by_it}:")
+            for fact, value in derivation.then:
+                told = f"{writer.bind(contested)}(g({fact!r}), {writer.bind(value)}, {writer.bind(may_be[fact])})"
+                writer.line(2, f"facts[{fact!r}] = {told}")
     derive: Derive = writer.function("facts, as_of")
     return derive
 
@@ -185,6 +196,8 @@ class Engine:
     derive: Derive
     derive_certain: Derive
     """Without presumptions."""
+    contradictable: Mapping[str, Among]
+    """By fact, what it is where what was told contradicts itself: see `rulebook.contradictions`."""
     plans: dict[str, Plan] = field(default_factory=dict)
 
     def plan(self, jurisdiction: str) -> Plan:
@@ -204,7 +217,12 @@ def engine(law: "Law") -> Engine:
         while len(_ENGINES) >= _KEPT:
             _ENGINES.pop(next(iter(_ENGINES)))
         certain = (derivation for derivation in law.derivations if not derivation.presumption)
-        found = Engine(law, generate_derivations(law.derivations, law.facts), generate_derivations(certain, law.facts))
+        found = Engine(
+            law,
+            generate_derivations(law.derivations, law.facts),
+            generate_derivations(certain, law.facts),
+            contradictable(law.derivations, law.facts),
+        )
         _ENGINES[law.digest] = found
     return found
 

@@ -2,7 +2,8 @@
 
 A set is *sufficient* if there are values for its facts under which the answer is settled whatever all other missing
 facts are; here and everywhere settled means that Kleene logic says yes or no. It is *minimal* if no part of it is
-sufficient. Facts that follow from others count as the fact that is asked for (`ask` in the catalogue).
+sufficient. Facts that follow from others count as the fact that is asked for (`ask` in the catalogue). A contradicted
+fact is in no set: nothing that is added settles it (`rulebook.contradictions`).
 
 A comparison of two facts (an age on another fact's day, a table by household) is taken to be able to come out either
 way when both are known.
@@ -21,7 +22,7 @@ from rulebook.kleene import Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation, Tree
-from rulebook.values import Among, Interval, Value
+from rulebook.values import Among, Interval, Value, anything
 from rulebook.ways import Alone, needed_to, ways_of_two, ways_to
 
 MOST = 8
@@ -70,6 +71,8 @@ class Explanation:
     """What to ask for while the answer is open."""
     would_change: Sets = ()
     """For a no: minimal sets of known facts which, were they otherwise, could make it something else than no."""
+    contradicted: tuple[str, ...] = ()
+    """The contradicted facts that leave deciding leaves open: only a correction settles these."""
 
 
 class Gaps:
@@ -92,6 +95,7 @@ class Gaps:
         asked = {fact: catalogue[fact].ask or fact for fact in facts}
         self._names = sorted(set(asked.values()))
         self._bits = {fact: 1 << self._names.index(name) for fact, name in asked.items()}
+        self._contradicted = {fact: value for fact in facts if (value := anything(catalogue[fact])) is not None}
         self._joint = tuple(leaf for leaf in leaves.values() if len(leaf.facts) > 1)
         self._single: dict[str, list[Leaf]] = {}
         for leaf in leaves.values():
@@ -100,6 +104,10 @@ class Gaps:
         self._by_day = any(type(leaf) is not Leaf for alone in self._single.values() for leaf in alone)
         self._days: dict[date | None, _Day] = {}
         self._of_nothing: dict[tuple[int, date], Alone] = {}
+
+    def is_contradicted(self, fact: str, known: Value) -> bool:
+        """Whether what is known of one of the facts says that it is contradicted."""
+        return known.__class__ is Among and known == self._contradicted.get(fact)
 
     def explain(self, on: Evaluation) -> Explanation:
         """One and the same for persons with the same cruxes."""
@@ -181,13 +189,14 @@ class _Day:
         ordered = sorted(leaves.values(), key=_sort_key)
         deciding = tuple([(crux.leaf, crux.truth) for crux in ordered if crux.leaf is not None])
         cites = frozenset([fact for leaf, _ in deciding for fact in leaf.facts])
+        contradicted = tuple(dict.fromkeys([crux.leaf.fact for crux in ordered if crux.leaf and crux.contradicted]))
         if yes.truth is Truth.TRUE:
-            return Explanation(deciding, cites)
+            return Explanation(deciding, cites, contradicted=contradicted)
         if (yes.truth is Truth.FALSE) if no is None else (no.truth is Truth.TRUE):
             ways = ways_to(Truth.TRUE, yes if no is None else no, self._ranges)
-            return Explanation(deciding, cites, would_change=self._named(ways))
+            return Explanation(deciding, cites, would_change=self._named(ways), contradicted=contradicted)
         lacking = reduce(or_, [crux.bits for crux in ordered if crux.truth is Truth.UNKNOWN], 0)
-        return Explanation(deciding, cites, self._listed(lacking), self._missing(yes, no))
+        return Explanation(deciding, cites, self._listed(lacking), self._missing(yes, no), contradicted=contradicted)
 
     def _missing(self, yes: Crux, no: Crux | None) -> Missing:
         ways = self._ways(yes, Truth.TRUE)
@@ -236,7 +245,11 @@ class _Day:
         return found
 
     def _made(self, leaf: Leaf, truth: Truth, known: Any) -> Crux:
-        if truth is not Truth.UNKNOWN:
+        contradicted = truth is Truth.UNKNOWN and self._gaps.is_contradicted(leaf.fact, known)
+        ways: dict[Truth, list[Way]]
+        if contradicted:
+            bits, ways = 0, {Truth.TRUE: [], Truth.FALSE: []}
+        elif truth is not Truth.UNKNOWN:
             bits = reduce(or_, [self._bits[fact] for fact in leaf.facts])
             ways = {Truth.TRUE: [(bits, -1)]}
         elif len(leaf.facts) > 1:
@@ -249,6 +262,7 @@ class _Day:
             ways = {wanted: [(bits, ~cells.all | one)] if one else [] for wanted, one in where.items()}
         found = Crux(truth, leaf=leaf, bits=bits)
         found.ways = ways
+        found.contradicted = contradicted
         return found
 
 

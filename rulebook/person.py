@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from contracts.facts import Age, Circumstances, Status, SubjectFacts
+from rulebook.contradictions import Contradictions, contradicted, exclusions
 from rulebook.dates import age_on
 from rulebook.disclosure import parse_path
 from rulebook.errors import LawError
@@ -64,10 +65,30 @@ def known_facts(
 
     A fact that nobody reported, that was refused, or that does not fit its type, is absent.
     """
-    known = {"review_expired": review_expired} | reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
+    told = told_facts(facts, law, encounter_on=encounter_on, as_of=as_of, review_expired=review_expired)
+    return all_facts(told, law, as_of, presume=presume)
+
+
+def told_facts(
+    facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date, review_expired: bool = False
+) -> dict[str, Value]:
+    """The facts of `known_facts` before anything is concluded from them."""
+    return {"review_expired": review_expired} | reported_facts(facts, law, encounter_on=encounter_on, as_of=as_of)
+
+
+def all_facts(told: FactMap, law: "Law", as_of: date, *, presume: bool = True) -> dict[str, Value]:
+    """With what follows from them by the law, its presumptions included if wanted."""
+    known = dict(told)
     rules = engine(law)
     (rules.derive if presume else rules.derive_certain)(known, as_of)
     return known
+
+
+def contradictions(told: FactMap, known: FactMap, law: "Law", as_of: date, *, presume: bool = True) -> Contradictions:
+    """Which of the facts that were told exclude each other; `known` is what `all_facts` makes of them."""
+    if not contradicted(known, engine(law).contradictable):
+        return {}
+    return exclusions(told, law, as_of, presume=presume)
 
 
 def reported_facts(facts: SubjectFacts, law: "Law", *, encounter_on: date, as_of: date) -> dict[str, Value]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from rulebook import changes
 from rulebook.answers import Answer, Supply
-from rulebook.columns import Codes, Columns, derive, evaluate
+from rulebook.columns import Codes, derive, evaluate
 from rulebook.compiled import ByKey, CompiledProgramVersion
+from rulebook.encoding import Columns
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.leaves import AgeLeaf, Leaf, WithinLeaf
@@ -103,8 +104,11 @@ class _Program:
         if self._spec.version_key is not None:
             asks[self._spec.version_key] = law.facts[self._spec.version_key].ask or self._spec.version_key
         self._names = sorted(set(asks.values()))
-        assert len(self._names) <= 64 - _MISSING_AT, "a program asks for more facts than fit into one number"
         self._bits = {fact: np.uint64(1 << self._names.index(ask) + _MISSING_AT) for fact, ask in asks.items()}
+        self._contradictable = sorted(asks.keys() & engine(law).contradictable.keys())
+        after = _MISSING_AT + len(self._names)
+        self._labels = {fact: np.uint64(1 << after + place) for place, fact in enumerate(self._contradictable)}
+        assert after + len(self._labels) <= 64, "a program asks for more facts than fit into one number"
         self._said_before: Said = np.zeros(1, np.uint64)
         self._digests: Digests = np.array([self._digest(0)], np.uint64)
         self._parts: dict[tuple[int, ...], list[Tree]] = {}
@@ -124,8 +128,9 @@ class _Program:
 
     def _digest(self, said: int) -> int:
         missing = [name for bit, name in enumerate(self._names) if said >> bit + _MISSING_AT & 1]
+        labels = tuple(fact for fact, bit in self._labels.items() if said & int(bit))
         outcome, supply = _OUTCOMES[said & 3], _SUPPLIES[said >> _SUPPLY_AT & 3]
-        return int.from_bytes(answer_digest(self._spec, outcome, supply, tuple(missing)), "little")
+        return int.from_bytes(answer_digest(self._spec, outcome, supply, tuple(missing), labels), "little")
 
     def _asked(self) -> Iterator[Tree]:
         for version in self._versions:
@@ -142,11 +147,13 @@ class _Program:
 
     def _version_said(self, version: CompiledProgramVersion, columns: Columns, truths: Mapping[int, Codes]) -> Said:
         truth = truths[version.when.index]
-        outcome, why = truth, [version.when]
+        outcome, why, is_open = truth, [version.when], truth == Truth.UNKNOWN
+        told = is_open
         if version.other_reading is not None and version.spec.dispute is not None:
             outcome = np.where(truths[version.other_reading.index] == truth, truth, np.uint8(_DISPUTED))
             why.append(version.other_reading)
-        return outcome | self._supply([version], truths) | self._missing(why, truth == Truth.UNKNOWN, columns, truths)
+            told = is_open | (outcome == _DISPUTED)
+        return outcome | self._supply([version], truths) | self._missing(why, is_open, told, columns, truths)
 
     def _by_key_said(self, by_key: ByKey, columns: Columns, truths: Mapping[int, Codes]) -> Said:
         yes, no = truths[by_key.yes.index] == Truth.TRUE, truths[by_key.no.index] == Truth.TRUE
@@ -154,7 +161,7 @@ class _Program:
         is_open = truth == Truth.UNKNOWN
         key = self._spec.version_key or ""
         said = truth | self._supply(self._versions, truths)
-        said |= self._missing([version.when for version in self._versions], is_open, columns, truths)
+        said |= self._missing([version.when for version in self._versions], is_open, is_open, columns, truths)
         said |= np.where(is_open, self._bits[key], np.uint64(0))
         bounds = columns.facts.get(key)
         if not isinstance(bounds, tuple):
@@ -170,7 +177,8 @@ class _Program:
                 rows &= day < period.until.toordinal()
             held |= rows
             said = np.where(rows, self._version_said(version, columns, truths), said)
-        return np.where(exact & ~held & is_open, _coded("potentially_eligible", "unknown"), said)
+        without = _coded("potentially_eligible", "unknown") | said & np.uint64(sum(map(int, self._labels.values())))
+        return np.where(exact & ~held & is_open, without, said)
 
     def _supply(self, versions: Sequence[CompiledProgramVersion], truths: Mapping[int, Codes]) -> Said:
         if not any(version.spec.supply for version in versions):
@@ -179,13 +187,16 @@ class _Program:
         same = reduce(np.logical_and, [code == codes[0] for code in codes])
         return np.where(same, codes[0], np.uint8(Truth.UNKNOWN)).astype(np.uint64) << np.uint64(_SUPPLY_AT)
 
-    def _missing(self, why: Sequence[Tree], is_open: Rows, columns: Columns, truths: Mapping[int, Codes]) -> Said:
-        """Bits of the facts that comparisons lack which leave an answer open, as `rulebook.missing.Gaps.lacking`."""
+    def _missing(
+        self, why: Sequence[Tree], is_open: Rows, told: Rows, columns: Columns, truths: Mapping[int, Codes]
+    ) -> Said:
+        """Bits of the facts that comparisons lack which leave an answer open, and of those that are contradicted, as
+        `rulebook.missing.Explanation.lacking` and `contradicted`; these also where only the other reading is open."""
         found = np.zeros(len(is_open), np.uint64)
-        if not is_open.any():
+        if not told.any():
             return found
         # From the top down: a part of an open condition counts if it is open itself.
-        counts: dict[int, Rows] = {tree.index: is_open & (truths[tree.index] == Truth.UNKNOWN) for tree in why}
+        counts: dict[int, Rows] = {tree.index: told & (truths[tree.index] == Truth.UNKNOWN) for tree in why}
         for part in self._from_the_top(why):
             here = counts.get(part.index)
             if here is None:
@@ -193,11 +204,22 @@ class _Program:
             if isinstance(part, Leaf):
                 for fact in part.facts:
                     lacks = here if len(part.facts) == 1 else here & _not_exact(columns, fact)
-                    found |= np.where(lacks, self._bits[fact], np.uint64(0))
+                    if (of_whom := self._contradicted(columns, fact)) is not None:
+                        found |= np.where(here & of_whom, self._labels[fact], np.uint64(0))
+                        lacks = lacks & ~of_whom
+                    found |= np.where(lacks & is_open, self._bits[fact], np.uint64(0))
             for child in part.children:
                 there = here & (truths[child.index] == Truth.UNKNOWN)
                 counts[child.index] = counts[child.index] | there if child.index in counts else there
         return found
+
+    def _contradicted(self, columns: Columns, fact: str) -> Rows | None:
+        """Of whom a fact is contradicted; None if of nobody."""
+        column = columns.facts.get(fact) if fact in self._labels else None
+        if column is None or isinstance(column, tuple) or column.all():
+            return None
+        rows: Rows = column == 0
+        return rows
 
     def _from_the_top(self, why: Sequence[Tree]) -> list[Tree]:
         key = tuple([tree.index for tree in why])

@@ -14,7 +14,7 @@ from rulebook.generated import Plan, engine
 from rulebook.knowledge import DERIVED, Provenance
 from rulebook.loader import Law
 from rulebook.missing import NOTHING_MISSING
-from rulebook.person import known_facts, not_answered
+from rulebook.person import all_facts, contradictions, not_answered, told_facts
 from rulebook.question import next_question
 from rulebook.reading import ANSWERS, Reader, readers, verdict
 from rulebook.records import FORM, Record, Recorded, fact_names
@@ -62,7 +62,8 @@ def determine(
     plan = engine(law).plan(jurisdiction)
     day = law.local_date(jurisdiction, as_of)
     encounter_on = law.local_date(jurisdiction, encounter_at)
-    known = known_facts(facts, law, encounter_on=encounter_on, as_of=day, presume=False)
+    told = told_facts(facts, law, encounter_on=encounter_on, as_of=day)
+    known = all_facts(told, law, day, presume=False)
     unanswered = not_answered(facts)
     answers = evaluate(known, law, jurisdiction=jurisdiction, as_of=day, known_at=known_at, sources=sources)
     return Determination(
@@ -75,6 +76,7 @@ def determine(
         next_question=next_question(_open_sets(answers), law.facts, unanswered),
         known_at=known_at,
         facts_digest=None if salt is None else digest_of(known, salt),
+        contradictions=contradictions(told, known, law, day, presume=False),
     )
 
 
@@ -86,7 +88,8 @@ def record(facts: SubjectFacts, law: Law, *, jurisdiction: str, encounter_at: da
     plan = engine(law).plan(jurisdiction)
     day = law.local_date(jurisdiction, as_of)
     encounter_on = law.local_date(jurisdiction, encounter_at)
-    known = known_facts(facts, law, encounter_on=encounter_on, as_of=day, presume=False)
+    told = told_facts(facts, law, encounter_on=encounter_on, as_of=day)
+    known = all_facts(told, law, day, presume=False)
     found, presuming = records(known, law, jurisdiction, day)
     cited = frozenset().union(*[one.cites for one in found])
     return Recorded(
@@ -99,6 +102,7 @@ def record(facts: SubjectFacts, law: Law, *, jurisdiction: str, encounter_at: da
         presuming=presuming,
         not_answered=not_answered(facts),
         next_change_on=next_change(plan, law.derivations, known, day, facts.age, encounter_on),
+        contradictions=contradictions(told, known, law, day, presume=False),
     )
 
 
@@ -128,6 +132,7 @@ def recall(content: Mapping[str, Any], law: Law, sources: Mapping[str, Provenanc
         not_answered=content["not_answered"],
         next_change_on=date.fromisoformat(next_change_on) if next_change_on else None,
         next_question=next_question(_open_sets(answers), law.facts, content["not_answered"]),
+        contradictions={fact: tuple(between) for fact, between in content.get("contradictions", {}).items()},
     )
 
 
@@ -241,6 +246,7 @@ def _told(
         would_change=record.would_change,
         presumed=Presumed(presuming, record.presumed) if record.presumed else None,
         disputed=_disputed(record, program),
+        contradicted=record.contradicted,
     )
 
 

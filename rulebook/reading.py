@@ -57,7 +57,7 @@ class Reader:
         self._released = law.release.in_force_from
         self._readings: dict[tuple[bool, tuple[int, ...]], _Reading] = {}
         self._days: dict[date, _Reading | None] = {}
-        self._not_in_force: dict[tuple[Answer, Note, Answer | None], Record] = {}
+        self._not_in_force: dict[tuple[Answer, Note, Answer | None, tuple[str, ...]], Record] = {}
         self.told: dict[Any, tuple[Record, ProgramAnswer]] = {}
         """Answers in the words of the law, kept by `rulebook.programs`, like `reasons`."""
         self.reasons: dict[tuple[int, bool | None, bool | None], Reason] = {}
@@ -81,9 +81,10 @@ class Reader:
         version = program.version_on(day, known)
         if version is None and key is not None:
             # The law of a day that a fact names is not held here: our ignorance, and not the person's fault.
+            of_all = self._reading(known, by_key=True).record(on, partly, presumed)
             if verdict(program, on.truths, on.as_of) != Truth.UNKNOWN:
-                return self._reading(known, by_key=True).record(on, partly, presumed)
-            return self.without_version("potentially_eligible", "not_in_force", presumed)
+                return of_all
+            return self.without_version("potentially_eligible", "not_in_force", presumed, of_all.contradicted)
         if version is None:
             return self.without_version("not_eligible", "not_in_force", presumed)
         return self._reading((version,)).record(on, partly, presumed)
@@ -110,19 +111,22 @@ class Reader:
             found = self._readings[asked] = _Reading(self, versions, self._catalogue, by_key=by_key)
         return found
 
-    def without_version(self, outcome: Answer, note: Note, presumed: Answer | None) -> Record:
+    def without_version(
+        self, outcome: Answer, note: Note, presumed: Answer | None, contradicted: tuple[str, ...] = ()
+    ) -> Record:
         other = presumed if presumed != outcome else None
-        found = self._not_in_force.get((outcome, note, other))
+        found = self._not_in_force.get((outcome, note, other, contradicted))
         if found is None:
             key = self.program.spec.version_key
             cites = frozenset({key} if key is not None and note == "not_in_force" else ())
-            found = self._not_in_force[outcome, note, other] = Record(
+            found = self._not_in_force[outcome, note, other, contradicted] = Record(
                 program_id=self.program.spec.id,
                 outcome=outcome,
                 supply="unknown",
                 version=None,
                 presumed=other,
                 note=note,
+                contradicted=contradicted,
                 cites=cites,
                 program=self.program.spec,
                 numbers=self.numbers,
@@ -152,6 +156,8 @@ class _Reading:
         self._position = next((n for n, version in enumerate(reader.program.versions) if version is single), None)
         self.when = versions[0].when.index
         """Of the version, if it is one."""
+        other = None if by_key else versions[0].other_reading
+        self._other = None if other is None else other.index
         self._supply = tuple(version.supply for version in versions if version.spec.supply)
         indices = sorted({*leaves, *(tree.index for tree in self._supply)})
         self._pattern = itemgetter(*indices) if indices else _nothing_asked
@@ -166,7 +172,8 @@ class _Reading:
     def record(self, on: Evaluation, partly: Partly, presumed: Answer | None) -> Record:
         truth = on.truths[self.when] if self._by_key is None else verdict(self._reader.program, on.truths, on.as_of)
         key: Any = self._pattern(on.truths), presumed
-        if truth is Truth.UNKNOWN and (partly or self._by_day):
+        is_open = truth is Truth.UNKNOWN or (self._other is not None and on.truths[self._other] is Truth.UNKNOWN)
+        if is_open and (partly or self._by_day):
             key = key, self._gaps.beyond(on, partly)
         found = self._kept.get(key)
         if found is None:
@@ -216,6 +223,7 @@ class _Reading:
             would_change=explanation.would_change,
             presumed=presumed if told_apart else None,
             readings=readings,
+            contradicted=explanation.contradicted if is_open or readings else (),
             cites=explanation.cites,
             program=program.spec,
             numbers=self._reader.numbers,

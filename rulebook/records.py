@@ -14,6 +14,7 @@ from typing import Any, Literal
 import orjson
 
 from rulebook.answers import Answer, Supply
+from rulebook.contradictions import Contradictions
 from rulebook.missing import NOTHING_MISSING, Missing, Sets
 from rulebook.schema import Program
 
@@ -47,6 +48,8 @@ class Record:
     readings: tuple[Answer, Answer] | None = None
     """As applied, and the other reading, where a court has yet to choose and they differ."""
     note: Note | None = None
+    contradicted: tuple[str, ...] = ()
+    """The contradicted facts that leave it open (`rulebook.contradictions`), or one of its readings."""
     cites: frozenset[str] = frozenset()
     """Facts whose values belong to the reasons."""
     program: Program | None = field(default=None, compare=False, repr=False)
@@ -58,7 +61,7 @@ class Record:
     def digest(self) -> bytes:
         """Of what somebody can act upon: `answer_digest`."""
         assert self.program is not None, "was read back"
-        return answer_digest(self.program, self.outcome, self.supply, self.missing)
+        return answer_digest(self.program, self.outcome, self.supply, self.missing, self.contradicted)
 
     @cached_property
     def json(self) -> orjson.Fragment:
@@ -78,6 +81,7 @@ class Record:
             "presumed": self.presumed,
             "readings": self.readings,
             "note": self.note,
+            "contradicted": [self.numbers[fact] for fact in self.contradicted],
         }
         settle, qualify, needed = self.gaps.to_settle, self.gaps.to_qualify, self.gaps.needed
         facts = sorted(set(self.missing).union(needed, *settle, *qualify, *self.would_change))
@@ -121,6 +125,7 @@ class Record:
             presumed=told["presumed"],
             readings=tuple(told["readings"]) if told["readings"] else None,
             note=told["note"],
+            contradicted=tuple([fact_names[number] for number in told["contradicted"]]),
         )
 
 
@@ -139,6 +144,7 @@ _USUAL: dict[str, Any] = {
     "presumed": None,
     "readings": None,
     "note": None,
+    "contradicted": [],
 }
 """What a part of a record's JSON is when it is left out."""
 
@@ -159,10 +165,13 @@ class Recorded:
     """Facts that only presumptions of the law add."""
     not_answered: Mapping[str, str]
     next_change_on: date | None
+    contradictions: Contradictions = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
         """JSON for `orjson`. With sorted keys: the same bytes for the same facts, law and day."""
+        contradictions = {"contradictions": self.contradictions} if self.contradictions else {}
         return {
+            **contradictions,
             "form": FORM,
             "jurisdiction": self.jurisdiction,
             "as_of": self.as_of.isoformat(),
@@ -185,13 +194,18 @@ def fact_names(catalogue: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(catalogue))
 
 
-def answer_digest(program: Program, outcome: Answer, supply: Supply, missing: tuple[str, ...]) -> bytes:
-    """What somebody would act upon, in `ANSWER_BYTES` bytes: outcome, supply, what to ask, and what is offered.
+def answer_digest(
+    program: Program, outcome: Answer, supply: Supply, missing: tuple[str, ...], contradicted: tuple[str, ...] = ()
+) -> bytes:
+    """What somebody would act upon, in `ANSWER_BYTES` bytes: outcome, supply, what to ask, what to correct, and what is
+    offered.
 
     Reasons, citations and versions explain an answer, and are not the answer.
     """
     offered: list[Any] = [program.services]
     if outcome != "not_eligible":
         offered += [program.documents, program.next_step.agency, program.next_step.dss]
-    said = orjson.dumps([program.id, outcome, supply, missing, offered])
-    return hashlib.blake2b(said, digest_size=ANSWER_BYTES).digest()
+    said = [program.id, outcome, supply, missing, offered]
+    # Where nothing is contradicted, the same as before there was that label: such answers stay comparable.
+    said += [contradicted] if contradicted else []
+    return hashlib.blake2b(orjson.dumps(said), digest_size=ANSWER_BYTES).digest()

@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 _NOT_OF_IT = ("subject_id", "determination_id", "made_at", "made_from", "facts_salt")
 """What the API or a store adds to a determination."""
-_OPTIONAL = ("note", "gaps", "presumed", "disputed", "would_change")
+_OPTIONAL = ("note", "gaps", "presumed", "disputed", "would_change", "contradicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ def as_stored(document: Document) -> dict[str, Any]:
     # A salted digest cannot be worked out again without its salt.
     left_out = _NOT_OF_IT if _salt(document) else (*_NOT_OF_IT, "facts_digest")
     found = {key: value for key, value in document.items() if key not in left_out}
+    if not found.get("contradictions"):
+        found.pop("contradictions", None)
     return found | {"programs": [_stored_answer(answer) for answer in programs]}
 
 

@@ -1,17 +1,18 @@
 """Which fact would settle a duty that is for review: what whoever owns the review should find out first."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rulebook.compiled import CompiledDutyVersion
+from rulebook.contradictions import Contradictions, listed, open_by
 from rulebook.duties import DutyFacts
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.knowledge import Standing, standing
 from rulebook.loader import Law
 from rulebook.missing import MOST, NOTHING_MISSING, Missing, Sets
-from rulebook.person import known_facts, not_answered
+from rulebook.person import all_facts, contradictions, not_answered, told_facts
 from rulebook.question import Question, next_question
 from rulebook.schema import FactSpec
 from rulebook.trees import Evaluation
@@ -34,6 +35,9 @@ class ReviewGaps:
     policy_version: str
     question: Question | None = None
     """The one to ask next for this duty, and how many of the person's reviews it could settle alone."""
+    contradictions: Contradictions = field(default_factory=dict)
+    """The contradicted facts that leave it open, with those of which one has to be corrected: nothing that is added
+    settles these."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -42,6 +46,7 @@ class ReviewGaps:
             "standings": self.standings,
             "next_question": self.question.to_json() if self.question else None,
             "county_missing": self.county_missing,
+            "contradictions": listed(self.contradictions),
             "law_version": self.law_version,
             "policy_version": self.policy_version,
         }
@@ -55,9 +60,11 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
     """
     plan = engine(law).plan(facts.jurisdiction)
     day = law.local_date(facts.jurisdiction, facts.encounter_at)
-    known = known_facts(facts.subject, law, encounter_on=day, as_of=day, review_expired=facts.review_expired)
+    told = told_facts(facts.subject, law, encounter_on=day, as_of=day, review_expired=facts.review_expired)
+    known = all_facts(told, law, day)
     on = Evaluation(known, day, plan.of_duties(known, day))
     proven = _proven(on)
+    contradictory = contradictions(told, known, law, day)
     unanswered = not_answered(facts.subject)
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
     found = []
@@ -66,6 +73,7 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
         if version is None:
             continue
         outcome, missing = settling(version, on, proven)
+        resting = contradicted_by(version, on, contradictory)
         role, where = duty.spec.recipient_role, duty.spec.jurisdiction
         lost = outcome != "not_due" and law.directory.resolve(role, where, county, day) is None
         if outcome == "review" or lost:
@@ -78,9 +86,20 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
                     county_missing=lost and law.directory.by_county(role, where),
                     law_version=law.version,
                     policy_version=law.policy_version,
+                    contradictions={fact: contradictory[fact] for fact in resting},
                 )
             )
     return _with_questions(found, law.facts, unanswered)
+
+
+def contradicted_by(version: CompiledDutyVersion, on: Evaluation, facts: Collection[str]) -> tuple[str, ...]:
+    """Which of the contradicted facts the decision rests on, as `rulebook.duties.Decision.contradicted`."""
+    return tuple(sorted(open_by(version.otherwise(_position(version, on)), on, facts))) if facts else ()
+
+
+def _position(version: CompiledDutyVersion, on: Evaluation) -> int:
+    """Of the rule that decides."""
+    return next(n for n, rule in enumerate(version.rules) if rule.when.truth(on) is Truth.TRUE)
 
 
 def settling(version: CompiledDutyVersion, on: Evaluation, proven: Evaluation | None = None) -> tuple[str, Missing]:
@@ -89,7 +108,7 @@ def settling(version: CompiledDutyVersion, on: Evaluation, proven: Evaluation | 
     `on.truths` holds the truths of the duty's comparisons. `proven`: what `on` is once the age is proven, kept by who
     asks about several duties.
     """
-    position = next(n for n, rule in enumerate(version.rules) if rule.when.truth(on) is Truth.TRUE)
+    position = _position(version, on)
     gaps = version.gaps[position]
     outcome = version.rules[position].spec.outcome
     if gaps is None:

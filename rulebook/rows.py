@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.facts import Age, Circumstances, Custody
-from rulebook.columns import Bounds, Column, Columns, Numbers, ages, mask_of, nothing_known, pair
+from rulebook.columns import ages
 from rulebook.disclosure import parse_path
+from rulebook.encoding import Bounds, Column, Columns, Numbers, mask_of, nothing_known, pair
 from rulebook.person import NOT_ANSWERED, RESIDENCE, STATUS, add_age, is_open, residence_of
 from rulebook.possibilities import read_reported
 from rulebook.schema import FactSpec

@@ -35,7 +35,10 @@ FactMap = Mapping[str, Value]
 
 
 def anything(spec: "FactSpec") -> Among | None:
-    """All members of an enumeration, or true and false; None for a number or day."""
+    """All members of an enumeration, or true and false; None for a number or day.
+
+    As a value it says that what was told of the fact contradicts itself: of whom nothing is known, the fact is absent.
+    """
     members = (False, True) if spec.type == "bool" else spec.values
     return Among(frozenset(members)) if members else None
 
@@ -44,7 +47,8 @@ def concluded(known: Value | None, value: Value, everything: Among | None) -> Va
     """What is known of a fact once a rule has concluded `value`: what both leave possible.
 
     Where the two exclude each other, one of them is wrong, and nobody knows which: then everything is possible,
-    whatever is concluded later. Without `everything`, as for a presumption, what was recorded stays.
+    whatever is concluded later (`rulebook.contradictions`). Without `everything`, as for a presumption, what was
+    recorded stays.
     """
     if known is None:
         return value
@@ -54,6 +58,15 @@ def concluded(known: Value | None, value: Value, everything: Among | None) -> Va
     if not left:
         return everything
     return Among(left) if len(left) > 1 else next(iter(left))
+
+
+def contested(known: Value | None, value: Value, everything: Among | None) -> Value | None:
+    """What is known of a fact where it rests on a contradiction whether a rule concludes `value` of it.
+
+    What says as much by itself stays. All else would be another thing if the rule applies than if it does not.
+    """
+    fits = known is not None and _members(known) <= _members(value)
+    return known if fits or everything is None else everything
 
 
 def _members(value: Value) -> frozenset[Any]:

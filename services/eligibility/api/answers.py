@@ -55,6 +55,14 @@ class Disputed(BaseModel):
     other_reading: str
 
 
+class Contradiction(BaseModel):
+    fact: str = Field(description="What is not known, because facts that were told exclude each other.")
+    between: list[str] = Field(
+        description="The facts that were told of which one is wrong; `fact` itself may be one. Correcting it settles "
+        "this; telling another fact does not."
+    )
+
+
 class ProgramAnswer(BaseModel):
     program: str
     name: str
@@ -87,6 +95,9 @@ class ProgramAnswer(BaseModel):
     )
     presumed: Presumed | None = Field(None, description="What a presumption of the law would make of it.")
     disputed: Disputed | None = Field(None, description="Both readings, where a court has yet to choose.")
+    contradicted: list[str] = Field(
+        [], description="Contradicted facts that leave it open, see `contradictions`: only a correction settles these."
+    )
 
 
 class Answers(BaseModel):
@@ -97,6 +108,9 @@ class Answers(BaseModel):
     law_digest: str = Field(description="SHA-256, in hex, of the whole content of the release that was applied.")
     next_change_on: date | None = Field(description="First later day on which an answer may change by itself.")
     not_answered: dict[str, str] = Field(description="Facts that were asked for: `unknown` or `refused`.")
+    contradictions: list[Contradiction] = Field(
+        [], description="All of the person, whether or not an answer rests on them."
+    )
     programs: list[ProgramAnswer]
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from contracts.facts import FieldGroup
 from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.telemetry import logger
-from rulebook.columns import Columns
+from rulebook.encoding import Columns
 from rulebook.loader import Law
 from rulebook.rows import GROUPS, RowFormat
 

@@ -34,6 +34,16 @@ class NextQuestion(BaseModel):
     """How many of the person's reviews the answer could settle alone."""
 
 
+class Contradiction(BaseModel):
+    """Facts that were told and exclude each other. An amendment that corrects one of them settles it; nothing that is
+    told besides does."""
+
+    fact: str
+    """Id in the law's fact catalogue: what is not known because of it."""
+    between: list[str]
+    """The facts of which one is wrong. One of them may be `fact` itself."""
+
+
 class Gaps(BaseModel):
     """What would settle a review: sets of facts that are missing, by their ids, the smallest first.
 
@@ -51,6 +61,8 @@ class Gaps(BaseModel):
     next_question: NextQuestion | None
     county_missing: bool
     """Nobody can be told before the county of the encounter is known."""
+    contradictions: list[Contradiction] = []
+    """Those that leave it open, or one of its flags."""
     law_version: str
     policy_version: str
 
@@ -88,6 +100,9 @@ class ObligationView(BaseModel):
     late_by: Late | None
     gaps: Gaps | None
     """What would settle a review. Null for all else, and for a review that the law in force would not leave."""
+    contradicted: list[str] = []
+    """Contradicted facts on which the decision rests: without the contradiction it might be another. An amendment that
+    corrects what was told settles it."""
     decided_by: Literal["rule", "timer", "human"] = "rule"
     decided_at: datetime
     revision: int

@@ -100,6 +100,12 @@ def retracted(obligation: Obligation, *, key: DataKey) -> Ruled:
     return Ruled(ruling, {}, None, None)
 
 
+def _basis(decision: Decision) -> list[Any]:
+    """Without a contradiction the same as before decisions were labelled with one: such tags stay comparable."""
+    label = [decision.contradicted] if decision.contradicted else []
+    return [decision.basis, decision.flags, decision.reasons, *label]
+
+
 def ruled(decision: Decision, facts: SubjectFacts, *, key: DataKey, law: Law) -> Ruled:
     """A decision on a duty that a notice fulfils, with what the notice tells."""
     due = decision.outcome == "due"
@@ -119,7 +125,7 @@ def ruled(decision: Decision, facts: SubjectFacts, *, key: DataKey, law: Law) ->
         acknowledgement=decision.acknowledgement,
         citations=decision.citations,
         decided_by=decision.decided_by,
-        basis_tag=tag(key, "basis", [decision.basis, decision.flags, decision.reasons]),
+        basis_tag=tag(key, "basis", _basis(decision)),
         told_tag=tag(key, "told", [decision.disclosure, disclosed]) if due else b"",
     )
     return Ruled(

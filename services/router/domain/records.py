@@ -52,7 +52,7 @@ def retracted(before: Record) -> Record | None:
     """The report was made in error: nothing is due any more, by the agency's own word. None: that is known already."""
     if before["basis"] == ["retracted"]:
         return None
-    gone = ("due_at", "target_at", "recipient_id", "flags", "reasons", *_OF_THIS_ROUND)
+    gone = ("due_at", "target_at", "recipient_id", "flags", "reasons", "contradicted", *_OF_THIS_ROUND)
     kept = {name: value for name, value in before.items() if name not in gone}
     revision = before["revision"] + 1
     return kept | {"outcome": "not_due", "basis": ["retracted"], "decided_by": "human", "revision": revision}

@@ -88,6 +88,19 @@ async def test_the_facts_are_told_by_a_salted_digest_that_is_another_one_each_ti
     assert one["facts_digest"] != other["facts_digest"]
 
 
+async def test_facts_that_exclude_each_other_are_named_for_correction(api: Api) -> None:
+    status = {"citizenship": "us_citizen", "facts": {"child_eligibility_letter": True}}
+    told = (await api.screen(asking({"status": status}))).json()
+    between = ["child_eligibility_letter", "citizenship_status"]
+    assert told["contradictions"] == [{"fact": "child_eligibility_letter", "between": between}]
+    labelled = [one for one in told["programs"] if one["contradicted"]]
+    assert labelled
+    assert {one["outcome"] for one in labelled} == {"potentially_eligible"}
+    told = (await api.screen(asking())).json()
+    assert told["contradictions"] == []
+    assert not any(one["contradicted"] for one in told["programs"])
+
+
 async def test_an_answer_changes_with_the_facts(api: Api) -> None:
     told = (await api.screen(asking({"status": {"citizenship": "us_citizen"}}))).json()
     assert {a["program"]: a["outcome"] for a in told["programs"]}["t_visa"] == "not_eligible"

@@ -19,10 +19,11 @@ from kernel.migrations import BUS, migrate
 from kernel.sealing import Sealed
 from services.router.bootstrap import build
 from services.router.settings import RouterSettings
-from tests.integration.router.house import House, Worker, a_house, endpoint, minor, of_unknown_age
+from tests.integration.router.house import House, Worker, a_house, adult, endpoint, minor, of_unknown_age
 
 pytestmark = pytest.mark.postgres
 JUVENILE, HOTLINE, CHILD_SEEN = "MO.566_223.JJ", "MO.210_1500.HOTLINE", "MO.210_145.SEE_CHILD"
+CHILD_AT_THE_TIME = "MO.567_020_5.CD"
 KEY = generate_key()
 
 
@@ -114,6 +115,30 @@ async def test_what_would_settle_a_review_is_told_and_settles_it(
         assert (found[JUVENILE]["outcome"], found[JUVENILE]["gaps"]) == ("due", None)
         await house.handle(worker, house.retraction(report))
         assert {one["gaps"] is None for one in (await route.read(report.key)).values()} == {True}
+
+
+async def test_what_contradicts_itself_is_told_as_such_until_an_amendment_corrects_it(
+    house: House, database_dsn: str, tmp_path: Path
+) -> None:
+    def alleged(under_18: bool) -> dict[str, Any]:
+        facts = adult(age={"birth_date": "2005-06-01", "verified_by": "document"})
+        custody = {"conduct_alleged_on": "2022-05-01", "conduct_alleged_under_18": under_18}
+        return facts | {"circumstances": facts["circumstances"] | {"custody": custody}}
+
+    worker, fact = silent(house), "age_at_alleged_offence_under_18"
+    report = await house.report(alleged(False))
+    await house.handle(worker, report)
+    async with a_route(house, database_dsn, tmp_path) as route:
+        found = await route.read(report.key)
+        between = ["age_at_alleged_conduct", fact]
+        assert found[CHILD_AT_THE_TIME]["gaps"]["contradictions"] == [{"fact": fact, "between": between}]
+        assert [fact] not in found[CHILD_AT_THE_TIME]["gaps"]["to_settle"]
+        assert found[CHILD_AT_THE_TIME]["contradicted"] == found[JUVENILE]["contradicted"] == [fact]
+        assert found[HOTLINE]["contradicted"] == []
+        await house.handle(worker, await house.amendment(report, alleged(True)))
+        found = await route.read(report.key)
+        assert (found[CHILD_AT_THE_TIME]["outcome"], found[JUVENILE]["outcome"]) == ("due", "due")
+        assert {tuple(one["contradicted"]) for one in found.values()} == {()}
 
 
 async def test_a_refusal_decides_nothing_and_is_not_asked_for_again(

@@ -204,6 +204,15 @@ def test_a_review_says_which_fact_would_settle_it(run: Run, tmp_path: Path) -> N
     assert "to ask: the county of the encounter" in told
 
 
+def test_what_contradicts_itself_is_to_be_corrected_and_never_asked_for(run: Run, tmp_path: Path) -> None:
+    path = screening(tmp_path, appears_victim=False, trafficking={"victim_status": "confirmed"})
+    _, told = run("child_advocacy_safe_care", path)
+    assert "contradicted: victim_status, because appears_victim and victim_status exclude each other" in joined(told)
+    assert "no further fact settles this: correct the one that is wrong, by an amendment" in joined(told)
+    assert "(contradicted)" in told
+    assert "victim_status (partly known)" not in told
+
+
 def test_a_limit_by_household_is_told_in_words_with_what_was_not_verified(run: Run, tmp_path: Path) -> None:
     path = screening(tmp_path, facts={"household_size": "2..3", "household_income_monthly_cents": "0..150000"})
     _, told = run("snap", path)

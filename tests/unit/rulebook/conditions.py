@@ -12,7 +12,7 @@ from rulebook.compiler import Compiler
 from rulebook.conditions import Condition
 from rulebook.schema import FactSpec
 from rulebook.trees import Tree
-from rulebook.values import Among, FactMap, Interval, Value
+from rulebook.values import Among, FactMap, Interval, Value, anything
 
 DAY = date(2026, 11, 22)
 PARSE: TypeAdapter[Any] = TypeAdapter(Condition)
@@ -146,6 +146,14 @@ PARTLY: dict[str, list[Value]] = {
 }
 KNOWN: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
     {}, optional={fact: st.sampled_from(exact + PARTLY.get(fact, [])) for fact, exact in EXACT.items()}
+)
+CONTRADICTED: dict[str, Among] = {fact: one for fact, spec in FACTS.items() if (one := anything(spec)) is not None}
+KNOWN_OR_CONTRADICTED: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
+    {},
+    optional={
+        fact: st.sampled_from([*exact, *PARTLY.get(fact, []), *([CONTRADICTED[fact]] if fact in CONTRADICTED else [])])
+        for fact, exact in EXACT.items()
+    },
 )
 COMPLETE: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
     {fact: st.sampled_from(exact) for fact, exact in EXACT.items()}

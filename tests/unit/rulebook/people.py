@@ -1,6 +1,7 @@
 """Random persons of whom some facts of the real catalogue are known, exactly or in part, around each threshold."""
 
 from collections.abc import Mapping
+from datetime import date
 
 from hypothesis import strategies as st
 
@@ -38,13 +39,15 @@ def grid() -> Mapping[str, list[Value]]:
 
 
 GRID = grid()
+DAYS = st.dates(date(2020, 1, 1), date(2028, 1, 1))
 
 
 def partly(exact: list[Value]) -> list[Value]:
     """Some sets of possibilities of a fact with these values."""
     if isinstance(exact[0], str):
         members = [value for value in exact if isinstance(value, str)]
-        return [Among(frozenset(members[1:])), Among(frozenset(members[:2]))]
+        # All of them at once is no partial knowledge: it says that the fact is contradicted.
+        return [Among(frozenset(some)) for some in (members[1:], members[:2]) if len(some) < len(members)]
     if isinstance(exact[0], bool):
         return []
     low, high = exact[len(exact) // 3], exact[-1 - len(exact) // 3]
@@ -55,4 +58,11 @@ def partly(exact: list[Value]) -> list[Value]:
 
 PEOPLE: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
     {}, optional={fact: st.sampled_from(exact + partly(exact)) for fact, exact in GRID.items()}
+)
+
+_LAW = load_law(LAW)
+REPORTED = sorted(GRID.keys() - {f for d in _LAW.derivations for f, _ in d.then if _LAW.facts[f].computed})
+"""Without what only ever follows from other facts."""
+REPORTS: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
+    {}, optional={fact: st.sampled_from(GRID[fact] + partly(GRID[fact])) for fact in REPORTED}
 )

@@ -10,6 +10,7 @@ import pytest
 from rulebook import columns
 from rulebook.cases import Case
 from rulebook.difference import ABSENT, EvaluatorsDisagree, difference
+from rulebook.encoding import Columns
 from rulebook.loader import Law, load_law
 from tests.unit.rulebook.builders import ENCOUNTER, person, release_copy
 
@@ -121,7 +122,7 @@ def test_evaluators_that_disagree_are_never_smoothed_over(
 ) -> None:
     right = columns.answers
 
-    def wrong(people: columns.Columns, under: Law, *more: Any, **named: Any) -> dict[str, columns.Codes]:
+    def wrong(people: Columns, under: Law, *more: Any, **named: Any) -> dict[str, columns.Codes]:
         codes = right(people, under, *more, **named)
         return codes if under is law else codes | {"u_visa": np.zeros_like(codes["u_visa"])}
 

@@ -4,16 +4,17 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rulebook import columns
+from rulebook.contradictions import follow
+from rulebook.encoding import encode
 from rulebook.generated import engine, generate
 from rulebook.kleene import Truth
 from rulebook.loader import LAW, Law, load_law
-from rulebook.programs import verdicts
 from rulebook.trees import Evaluation
-from rulebook.values import Among, FactMap, Value
+from rulebook.values import FactMap
 from tests.unit.rulebook.conditions import ANY, COMPLETE, DAY, FACTS, KNOWN, compiler, completed
 from tests.unit.rulebook.conditions import PARSE as CONDITION
 from tests.unit.rulebook.people import PEOPLE
@@ -32,7 +33,7 @@ def test_three_evaluators_agree_on_any_condition(conditions: list[Any], persons:
     one = compiler()
     trees = [one.compile(CONDITION.validate_python(condition)) for condition in conditions]
     generated = generate(trees)
-    in_columns = columns.evaluate(trees, columns.encode(persons, FACTS), FACTS, on)
+    in_columns = columns.evaluate(trees, encode(persons, FACTS), FACTS, on)
     for row, person in enumerate(persons):
         walker = Evaluation(person, on)
         fast = generated(person, on)
@@ -65,27 +66,13 @@ def test_one_more_fact_never_turns_a_settled_answer(condition: Any, known: FactM
         assert tree.truth(Evaluation({**more, **known}, DAY)) is settled
 
 
-@given(PEOPLE, PEOPLE, ON)
-@example({"appears_victim": False}, {"victim_status": "confirmed"}, DAY)
-@example({"severe_form_excluded": True}, {"severe_form": True}, DAY)
-@example({"citizenship_status": "us_citizen"}, {"child_eligibility_letter": True}, DAY)
-@settings(max_examples=100, deadline=None)
-def test_one_more_fact_never_turns_an_answer_of_the_law(known: FactMap, more: FactMap, on: date) -> None:
-    plan = engine(_LAW).plan("MO")
-    before, after = dict(known), {**more, **known}
-    for facts in (before, after):
-        engine(_LAW).derive_certain(facts, on)
-    told, later = verdicts(before, plan, on), verdicts(after, plan, on)
-    assert all({told[program], later[program]} != {"eligible", "not_eligible"} for program in told)
-
-
 @given(st.lists(PEOPLE, min_size=1, max_size=4), ON)
 @settings(max_examples=60, deadline=None)
 def test_three_evaluators_agree_on_the_law(persons: list[FactMap], on: date) -> None:
     plan = engine(_LAW).plan("MO")
     trees = [tree for program in plan.programs for tree in program.trees()]
     trees += [rule.when for duty in plan.duties for version in duty.versions for rule in version.rules]
-    derived = columns.derive(columns.encode(persons, _LAW.facts), _LAW.derivations, _LAW, on)
+    derived = columns.derive(encode(persons, _LAW.facts), _LAW.derivations, _LAW, on)
     in_columns = columns.evaluate(trees, derived, _LAW.facts, on)
     for row, person in enumerate(persons):
         facts = walked(_LAW, person, on)
@@ -103,7 +90,7 @@ def test_three_evaluators_agree_on_the_law(persons: list[FactMap], on: date) -> 
 @given(st.lists(PEOPLE, min_size=1, max_size=3), ON)
 @settings(max_examples=40, deadline=None)
 def test_the_rule_that_decides_a_duty_is_the_same_in_columns(persons: list[FactMap], on: date) -> None:
-    found = columns.rules(columns.encode(persons, _LAW.facts), _LAW, "MO", on)
+    found = columns.rules(encode(persons, _LAW.facts), _LAW, "MO", on)
     for row, person in enumerate(persons):
         walker = Evaluation(walked(_LAW, person, on), on)
         for duty in engine(_LAW).plan("MO").duties:
@@ -115,25 +102,12 @@ def test_the_rule_that_decides_a_duty_is_the_same_in_columns(persons: list[FactM
 
 def walked(law: Law, person: FactMap, on: date) -> FactMap:
     """Derivations by the walker, one after the other."""
-    facts = dict(person)
-    for derivation in law.derivations:
-        if derivation.when.truth(Evaluation(dict(facts), on)) is Truth.TRUE:
-            for fact, value in derivation.then:
-                before = facts.setdefault(fact, value)
-                members = frozenset(law.facts[fact].values or (False, True))
-                if not derivation.presumption and before != Among(members):
-                    left = possible(before) & possible(value) or members
-                    facts[fact] = Among(left) if len(left) > 1 else next(iter(left))
-    return facts
-
-
-def possible(value: Value) -> frozenset[Any]:
-    return value.values if isinstance(value, Among) else frozenset({value})
+    return follow(person, law.derivations, law.facts, on)[0]
 
 
 def test_the_size_of_the_parts_does_not_show(law: Law) -> None:
     persons: list[FactMap] = [{"age_years": years} for years in range(40)] * 2
-    whole = columns.encode(persons, law.facts)
+    whole = encode(persons, law.facts)
     in_one = columns.outcomes(whole, law, "MO", DAY)
     parts = [columns.outcomes(part, law, "MO", DAY) for part in whole.parts(7)]
     for program, codes in in_one.items():
@@ -141,4 +115,4 @@ def test_the_size_of_the_parts_does_not_show(law: Law) -> None:
 
 
 def test_nobody_is_no_rows(law: Law) -> None:
-    assert all(codes.size == 0 for codes in columns.outcomes(columns.encode([], law.facts), law, "MO", DAY).values())
+    assert all(codes.size == 0 for codes in columns.outcomes(encode([], law.facts), law, "MO", DAY).values())

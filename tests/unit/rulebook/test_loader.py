@@ -244,3 +244,13 @@ def test_a_county_can_move_to_another_circuit_on_a_day(tmp_path: Path) -> None:
     directory = load_law(release).directory
     assert directory.resolve("juvenile_justice", "MO", "29043", date(2026, 12, 31)) == "mo-jo-38"
     assert directory.resolve("juvenile_justice", "MO", "29043", date(2027, 1, 1)) == "mo-jo-31"
+
+
+def test_a_rule_of_the_law_concludes_only_what_can_be_contradicted(tmp_path: Path) -> None:
+    release = release_copy(tmp_path)
+    facts = release / "facts.yaml"
+    text = facts.read_text(encoding="utf-8")
+    more = "  - when: {fact: pregnant, is: true}\n    then: {household_size: 2}\n"
+    facts.write_text(text.rstrip() + "\n" + more, encoding="utf-8")
+    with pytest.raises(LawError, match="conclude yes, no or members of an enumeration"):
+        load_law(release)

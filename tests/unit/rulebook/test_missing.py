@@ -17,7 +17,17 @@ from rulebook.missing import MOST, Explanation, Gaps, Missing
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, FactMap, Interval, Value
 from rulebook.ways import LARGEST
-from tests.unit.rulebook.conditions import ANY, DAY, FACTS, KNOWN, SINGLE, compiled, conditions
+from tests.unit.rulebook.conditions import (
+    ANY,
+    CONTRADICTED,
+    DAY,
+    FACTS,
+    KNOWN,
+    KNOWN_OR_CONTRADICTED,
+    SINGLE,
+    compiled,
+    conditions,
+)
 
 SMALL = conditions([leaf for leaf in SINGLE if leaf["fact"] in ("age", "pregnant", "status", "letter", "percent")], 6)
 
@@ -29,10 +39,18 @@ def missing(condition: Any, known: FactMap) -> tuple[Missing, Tree]:
 
 
 def by_trying(tree: Tree, known: FactMap, answers: set[Truth]) -> set[tuple[str, ...]]:
-    """Minimal sets of up to three facts with some values under which the walker gives one of the answers."""
+    """Minimal sets of up to three facts with some values under which the walker gives one of the answers.
+
+    No value is tried of a fact that is contradicted: told once more, it stays so.
+    """
     leaves = list({leaf.index: leaf for leaf in tree.leaves()}.values())
     open_facts = sorted(
-        {leaf.fact for leaf in leaves if isinstance(known.get(leaf.fact), (Interval, Among, type(None)))}
+        {
+            leaf.fact
+            for leaf in leaves
+            if isinstance(value := known.get(leaf.fact), (Interval, Among, type(None)))
+            and (value is None or value != CONTRADICTED.get(leaf.fact))
+        }
     )
     grid = {
         fact: boundary_values([leaf for leaf in leaves if leaf.fact == fact], known.get(fact), DAY)
@@ -55,7 +73,7 @@ def in_order(sets: set[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(sets, key=lambda one: (len(one), one))[:MOST])
 
 
-@given(SMALL, KNOWN)
+@given(SMALL, KNOWN_OR_CONTRADICTED)
 @settings(max_examples=300, deadline=None)
 def test_the_minimal_sets_are_those_that_trying_everything_finds(condition: Any, known: FactMap) -> None:
     found, tree = missing(condition, known)
@@ -66,7 +84,7 @@ def test_the_minimal_sets_are_those_that_trying_everything_finds(condition: Any,
     assert found.to_qualify == in_order(by_trying(tree, known, {Truth.TRUE}))
 
 
-@given(SMALL, KNOWN)
+@given(SMALL, KNOWN_OR_CONTRADICTED)
 @settings(max_examples=200, deadline=None)
 def test_without_a_needed_fact_there_is_no_yes(condition: Any, known: FactMap) -> None:
     found, tree = missing(condition, known)
@@ -75,7 +93,7 @@ def test_without_a_needed_fact_there_is_no_yes(condition: Any, known: FactMap) -
         assert not any(needed not in chosen for chosen in by_trying(tree, known, {Truth.TRUE}))
 
 
-@given(conditions(SINGLE, 8), st.lists(KNOWN, min_size=2, max_size=6))
+@given(conditions(SINGLE, 8), st.lists(KNOWN_OR_CONTRADICTED, min_size=2, max_size=6))
 @settings(max_examples=120, deadline=None)
 def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any, persons: list[FactMap]) -> None:
     tree = compiled(condition)
@@ -86,6 +104,7 @@ def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any,
         assert found.deciding == alone.deciding
         assert found.cites == alone.cites
         assert (found.missing, found.lacking) == (alone.missing, alone.lacking)
+        assert found.contradicted == alone.contradicted
         assert found.would_change == alone.would_change
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.facts import SubjectFacts
-from rulebook import columns
+from rulebook.encoding import encode
 from rulebook.loader import Law
 from rulebook.person import known_facts
 from rulebook.possibilities import read_reported
@@ -93,7 +93,7 @@ def test_what_no_evaluator_could_hold_is_refused(fact: str, raw: Any) -> None:
 def test_what_is_just_within_the_bounds_is_taken_and_fits_into_columns(fact: str, raw: Any) -> None:
     value = read_reported(FACTS[fact], raw)
     assert value is not None
-    assert columns.encode([{fact: value}], FACTS).rows == 1
+    assert encode([{fact: value}], FACTS).rows == 1
 
 
 BOUNDED = FactSpec(

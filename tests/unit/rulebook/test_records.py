@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
-from rulebook.columns import encode
+from rulebook.encoding import encode
 from rulebook.errors import LawError
 from rulebook.generated import engine
 from rulebook.loader import LAW, load_law

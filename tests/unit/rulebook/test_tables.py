@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rulebook.columns import encode, evaluate
+from rulebook.columns import evaluate
+from rulebook.encoding import encode
 from rulebook.errors import LawError
 from rulebook.kleene import Truth
 from rulebook.tables import Lookup, Rounding
