@@ -1,4 +1,4 @@
-"""How fast everybody is evaluated again: in full while nobody is reported, else a quarter of the time in small batches.
+"""How fast everybody is evaluated again: in full while nobody is reported, else a tenth of the time in small batches.
 
 Priorities are not enough. A batch that has a processor, its caches and the database is in the way of a first notice
 even if it yields.
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 IN_FULL = 2000
 """Persons per batch, at most, while nobody is reported."""
-BESIDE = 400
+BESIDE = 200
 """The same, while encounters come in."""
-RESTS = 3.0
+RESTS = 9.0
 """While encounters come in: how long a rest is, in lengths of the batch before it."""
 QUIET_SECONDS = 2.0
 """For so long after a report others are expected."""

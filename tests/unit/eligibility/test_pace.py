@@ -1,4 +1,4 @@
-"""A re-run has the machine while nobody is reported, and a quarter of it while encounters come in."""
+"""A re-run has the machine while nobody is reported, and a tenth of it while encounters come in."""
 
 import asyncio
 from collections.abc import AsyncIterator
