@@ -149,10 +149,7 @@ async def stages(database: Database, keyset: Keyset, law: Law, count: int) -> di
     with found.stage("read and unwrap keys"):
         opened_keys = await matching.open_keys(tx, [row.key_id for person, row in persons])
     with found.stage("unseal"):
-        opened = [
-            matching.rows.opened(row, opened_keys[row.key_id], person.facts_id, matching.keys.granted)
-            for person, row in persons
-        ]
+        opened = [matching.rows.opened(row, opened_keys[row.key_id], person.facts_id) for person, row in persons]
     with found.stage("to columns"):
         columns = matching.rows.columns([row for row in opened if row is not None], law.local_date("MO", now))
     with found.stage("evaluate in columns"):

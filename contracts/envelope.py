@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import orjson
 
 from contracts.events import EventData, UnknownEventType, decode_data, encode_data
@@ -25,8 +26,7 @@ class MalformedEvent(ValueError):
     """A record is not one of our events; says which attribute is missing or wrong, never its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class SealedGroup:
+class SealedGroup(msgspec.Struct, frozen=True, array_like=True):
     """One sealed field group: AES-256-GCM ciphertext (nonce first) and the salted commitment to its plaintext."""
 
     ciphertext: bytes

@@ -70,8 +70,7 @@ class DataKey:
         return cipher
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(msgspec.Struct, frozen=True):
     """The sealed groups of one event or row, with the commitment that its public part carries."""
 
     key_id: UUID
@@ -80,22 +79,28 @@ class Sealed:
 
     def encode(self) -> bytes:
         """One value for a `bytea` column (MessagePack); `decode` reads it back."""
-        groups = {name: (part.ciphertext, part.commitment) for name, part in self.groups.items()}
-        return msgspec.msgpack.encode((1, self.key_id.bytes, self.commitment, groups))
+        return _write.encode(_Stored(1, self.key_id, self.commitment, self.groups))
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Sealed":
         """Raises SealBroken when the bytes are not ours."""
         try:
-            version, key_id, commitment, groups = _stored.decode(encoded)
-            if version != 1:
-                raise SealBroken("a stored seal has a format that this version does not read")
-            return cls(UUID(bytes=key_id), commitment, {name: SealedGroup(*part) for name, part in groups.items()})
-        except (msgspec.DecodeError, ValueError) as error:
+            found = _read.decode(encoded)
+        except msgspec.DecodeError as error:
             raise SealBroken(f"a stored seal does not decode ({type(error).__name__})") from None
+        if found.version != 1:
+            raise SealBroken("a stored seal has a format that this version does not read")
+        return cls(found.key_id, found.commitment, found.groups)
 
 
-_stored = msgspec.msgpack.Decoder(tuple[int, bytes, bytes, dict[str, tuple[bytes, bytes]]])
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+    key_id: UUID
+    commitment: bytes
+    groups: dict[str, SealedGroup]
+
+
+_write, _read = msgspec.msgpack.Encoder(uuid_format="bytes"), msgspec.msgpack.Decoder(_Stored)
 
 
 def _framed(*parts: bytes) -> bytes:

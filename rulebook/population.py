@@ -118,8 +118,10 @@ class _Program:
         where = self._places(said)
         if not (new := self._said_before[where] != said).any():
             return self._digests[where]
+        known = dict(zip(self._said_before.tolist(), self._digests.tolist(), strict=True))
         self._said_before = np.union1d(self._said_before, said[new])
-        self._digests = np.array([self._digest(int(one)) for one in self._said_before], np.uint64)
+        each = [known[one] if one in known else self._digest(one) for one in self._said_before.tolist()]
+        self._digests = np.array(each, np.uint64)
         return self._digests[self._places(said)]
 
     def _places(self, said: Said) -> NDArray[np.intp]:

@@ -23,6 +23,9 @@ from launcher.stack import KAFKA_ADDRESS
 from launcher.verdict import against_sequences
 from tests.support.wait import until
 
+PATIENCE = 150.0
+"""Seconds for a whole installation to start, on two cores on which other tests kill and start processes."""
+
 
 @dataclass
 class Installation:
@@ -41,7 +44,7 @@ class Installation:
         self.runs.append(process)
         return process
 
-    async def run(self, *arguments: str, seconds: float = 150) -> int:
+    async def run(self, *arguments: str, seconds: float = PATIENCE) -> int:
         """The exit status of the main job."""
         process = self.start("--examples", "--exit", *arguments)
         await until(lambda: process.running, lambda running: not running, seconds=seconds)
@@ -100,7 +103,7 @@ async def test_a_recipient_that_never_acknowledges_fails_the_job(installation: I
 
 async def test_a_run_that_is_killed_half_way_is_taken_up_by_the_next(installation: Installation) -> None:
     process = installation.start("--examples", "--exit")
-    await until(installation.received, lambda count: count >= 3, seconds=60)
+    await until(installation.received, lambda count: count >= 3, seconds=PATIENCE)
     os.kill(process.pid, signal.SIGKILL)
     await until(lambda: process.running, lambda running: not running)
 
@@ -109,7 +112,7 @@ async def test_a_run_that_is_killed_half_way_is_taken_up_by_the_next(installatio
 
 async def test_reports_and_signed_requests_of_the_command_line_are_taken(installation: Installation) -> None:
     installation.start()
-    await until(lambda: "Everything runs" in installation.said, bool, seconds=60)
+    await until(lambda: "Everything runs" in installation.said, bool, seconds=PATIENCE)
     urls = dict(re.findall(r"^\s*(intake|audit)\s+(http://\S+)", installation.said, re.MULTILINE))
     at_home = ["--data-dir", str(installation.home.root)]
     files = [str(EXAMPLES / "encounters" / f"17-adult-who-proves-a-minor{end}.json") for end in (".amendment", "")]
@@ -136,7 +139,7 @@ async def command(*arguments: str) -> str:
 
 async def test_it_stays_up_until_it_is_told_to_stop_and_then_stops_in_order(installation: Installation) -> None:
     process = installation.start()
-    await until(lambda: "Everything runs" in installation.said, bool, seconds=60)
+    await until(lambda: "Everything runs" in installation.said, bool, seconds=PATIENCE)
     second = installation.home.root.parent / "second.txt"
     rival = LeashedProcess(
         [sys.executable, "-m", "launcher", "up", "--port", "0", "--data-dir", str(installation.home.root)],

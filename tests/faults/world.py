@@ -117,7 +117,7 @@ class World:
     async def up(self) -> None:
         """Starts what is down and waits until all of it works."""
         self.heal()
-        async with httpx.AsyncClient(timeout=2) as http, asyncio.timeout(90):
+        async with httpx.AsyncClient(timeout=2) as http, asyncio.timeout(180):
             for name in catalogue.SERVICES:
                 while not await _ready(http, self.url(name) + "/readyz"):
                     self.heal()

@@ -193,9 +193,10 @@ class Rerunning:
     async def _open(self, tx: Transaction, persons: Sequence[Person]) -> "_Batch":
         """Everybody who was not erased, with the row of their facts: made anew where it was of another catalogue."""
         keys = await self._matching.open_keys(tx, [one.row.key_id for one in persons if one.row is not None])
+        may_open = self._rows.may_be_opened(self._matching.keys.granted)
         batch, without = _Batch([], {}), []
         for person in persons:
-            if person.row is None:
+            if person.row is None or not may_open:
                 without.append(person)
             elif (key := keys.get(person.row.key_id)) is not None:
                 if (row := self._opened_row(person, person.row, key)) is not None:
@@ -208,7 +209,7 @@ class Rerunning:
 
     def _opened_row(self, person: Person, row: Sealed, key: DataKey) -> bytes | None:
         try:
-            return self._rows.opened(row, key, person.facts_id, self._matching.keys.granted)
+            return self._rows.opened(row, key, person.facts_id)
         except (SealBroken, ValueError) as error:
             log.warning("the row of a person's facts has to be made again", subject_id=person.subject_id, error=error)
             return None

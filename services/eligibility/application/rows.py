@@ -37,14 +37,12 @@ class FactRows:
 
     def sealed(self, row: bytes, key: DataKey, facts_id: UUID, granted: Collection[FieldGroup]) -> Sealed | None:
         """Under the event that brought the facts; nothing where we may not open all that is in it."""
-        if not self._granted(granted):
+        if not self.may_be_opened(granted):
             return None
         return seal(key, facts_id, {FieldGroup.FACT_ROW: b64encode(row).decode()})
 
-    def opened(self, sealed: Sealed, key: DataKey, facts_id: UUID, granted: Collection[FieldGroup]) -> bytes | None:
-        """Nothing if it was made under another fact catalogue, or may not be opened. Raises SealBroken."""
-        if not self._granted(granted):
-            return None
+    def opened(self, sealed: Sealed, key: DataKey, facts_id: UUID) -> bytes | None:
+        """Nothing if it was made under another fact catalogue. Raises SealBroken."""
         (row,) = unseal(key, facts_id, sealed.groups, [FieldGroup.FACT_ROW]).values()
         found = a2b_base64(row)
         return found if self._format.reads(found) else None
@@ -52,5 +50,6 @@ class FactRows:
     def columns(self, rows: Sequence[bytes], today: date) -> Columns:
         return self._format.columns(rows, today)
 
-    def _granted(self, granted: Collection[FieldGroup]) -> bool:
+    def may_be_opened(self, granted: Collection[FieldGroup]) -> bool:
+        """Whether a service with these grants may read all that is in a row."""
         return FieldGroup.FACT_ROW in granted and all(group in granted for group in _READ)

@@ -6,7 +6,7 @@ even if it yields.
 
 from dataclasses import dataclass
 
-IN_FULL = 2000
+IN_FULL = 8000
 """Persons per batch, at most, while nobody is reported."""
 BESIDE = 200
 """The same, while encounters come in."""

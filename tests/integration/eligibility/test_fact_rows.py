@@ -9,7 +9,6 @@ from uuid import UUID
 
 import pytest
 
-from contracts.facts import FieldGroup
 from kernel.database import Database
 from kernel.sealing import Sealed
 from kernel.subject_keys import SubjectKeys
@@ -53,7 +52,7 @@ async def readable(eligibility: Eligibility, law: Law) -> list[bool]:
     for subject, facts_id, stored in await eligibility.rows(_ROWS):
         async with eligibility.database.transaction() as tx:
             key = (await keys.of_subjects(tx, [subject]))[subject]
-        row = FactRows(law).opened(Sealed.decode(stored), key, facts_id, set(FieldGroup)) if stored else None
+        row = FactRows(law).opened(Sealed.decode(stored), key, facts_id) if stored else None
         found.append(row is not None)
     return found
 

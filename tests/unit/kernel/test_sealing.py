@@ -1,13 +1,13 @@
 """What sealing promises: it opens only in its place, for whom it was granted, exactly as it was committed to."""
 
 import os
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contracts.envelope import SealedGroup
 from contracts.facts import FieldGroup
