@@ -74,11 +74,12 @@ async def storm(world: World, random: Random, reports: int, outage: Callable[[],
             if not was_out and len(poster.accepted) >= reports // 2:
                 was_out = True
                 await asyncio.to_thread(outage)
-            victim = world.processes[random.choice(sorted(world.processes))]
             # A process with a crash point before it is left alone until it has reached that, and one that starts
             # mostly, too: on a slow machine, nothing would ever be up to be killed at work.
-            if victim.armed is None and (world.listens(victim) or random.random() < KILLED_AT_THE_START):
-                victim.kill()
+            victims = [one for _, one in sorted(world.processes.items()) if one.armed is None]
+            at_work = [one for one in victims if world.listens(one) or random.random() < KILLED_AT_THE_START]
+            if at_work:
+                random.choice(at_work).kill()
     return poster, len(hit)
 
 
