@@ -83,11 +83,12 @@ class PostgresReruns:
         return False
 
     async def batch(self, tx: Transaction, part: Part, law: Law, limit: int) -> list[Person]:
+        # With `part = $1` the planner takes the primary key for the order, and reads all other parts, too.
         rows = await tx.driver.fetch(
             """
             SELECT subject_id, jurisdiction, facts_id, answers, look_again_on, fact_row FROM subject
-            WHERE part = $1 AND subject_id > $2 AND law_digest <> $3 AND NOT retracted
-            ORDER BY subject_id LIMIT $4
+            WHERE (part, subject_id) > ($1, $2) AND part <= $1 AND law_digest <> $3 AND NOT retracted
+            ORDER BY part, subject_id LIMIT $4
             """,
             part.number,
             part.cursor or _FIRST,

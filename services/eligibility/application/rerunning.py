@@ -30,7 +30,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The persons of every sixteenth minute or so, as their ids tell it (a UUIDv7's fifth byte counts 65 seconds), and
+    """The persons of every sixteenth minute or so, as their ids tell it (a UUIDv7's fourth byte counts 65 seconds), and
     how far they are done. Who came together is stored together, and read together."""
 
     number: int

@@ -64,7 +64,7 @@ TABLES = (
         look_again_on date,
         fact_row bytea,
         retracted boolean NOT NULL DEFAULT false,
-        part smallint NOT NULL GENERATED ALWAYS AS (get_byte(uuid_send(subject_id), 4) & 15) STORED
+        part smallint NOT NULL GENERATED ALWAYS AS (get_byte(uuid_send(subject_id), 3) & 15) STORED
     )
     """,
     # Random bytes: trying to compress them costs, and gains nothing.
