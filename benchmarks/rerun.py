@@ -36,7 +36,7 @@ from rulebook.rows import RowFormat
 from services.eligibility.adapters.reruns import PostgresReruns
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.matching import Matching
-from services.eligibility.application.rerunning import Part
+from services.eligibility.application.rerunning import PARTS, Part, Person
 from services.eligibility.domain.determinations import answers_tag
 from services.eligibility.migrations import SCHEMA
 from services.eligibility.rerun import rerun
@@ -144,8 +144,10 @@ async def stages(database: Database, keyset: Keyset, law: Law, count: int) -> di
     tx = Transaction(connection)
     now = system_clock()
     with found.stage("read rows"):
-        batches = [await reruns.batch(tx, Part(number, None), law, count // 16) for number in range(16)]
-        persons = [(person, person.row) for batch in batches for person in batch if person.row is not None]
+        read: list[Person] = []
+        for number in range(PARTS):
+            read += await reruns.batch(tx, Part(number, None), law, count - len(read))
+        persons = [(person, person.row) for person in read if person.row is not None]
     with found.stage("read and unwrap keys"):
         opened_keys = await matching.open_keys(tx, [row.key_id for person, row in persons])
     with found.stage("unseal"):
