@@ -5,6 +5,7 @@ And the test itself is tested: with a safeguard taken out it has to find somethi
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -14,9 +15,11 @@ from launcher import catalogue
 from launcher.broker import LocalBroker
 from launcher.postgres import EmbeddedPostgres
 from tests.faults.world import Findings, Poster, World, an_encounter, healed
+from tests.support.wait import until
 
 ENCOUNTERS = 300
-KILLS = 20
+KILLS = 30
+AT_ONCE = 3
 KILLED_AT_THE_START = 0.2
 SEED = 20261122
 
@@ -66,20 +69,28 @@ async def storm(world: World, random: Random, reports: int, outage: Callable[[],
         def enough() -> bool:
             return was_out and world.deaths >= KILLS and not world.has_points_left
 
+        def all_up() -> bool:
+            hit.extend(world.heal())
+            return world.listens
+
+        def worked(accepted: int) -> bool:
+            return all_up() and (posting.done() or len(poster.accepted) >= accepted)
+
         while not (posting.done() and enough()):
-            await asyncio.sleep(random.uniform(0.4, 1.2))
-            hit += world.heal()
+            if random.random() >= KILLED_AT_THE_START:
+                # Waits for work, not for time: on a slow machine, nothing would ever be up to be killed at work.
+                some_more = len(poster.accepted) + random.randint(5, 25)
+                await until(partial(worked, some_more), bool, seconds=180)
+            all_up()
             if posting.done() and not enough():
                 posting = post(20)
             if not was_out and len(poster.accepted) >= reports // 2:
                 was_out = True
                 await asyncio.to_thread(outage)
-            # A process with a crash point before it is left alone until it has reached that, and one that starts
-            # mostly, too: on a slow machine, nothing would ever be up to be killed at work.
-            victims = [one for _, one in sorted(world.processes.items()) if one.armed is None]
-            at_work = [one for one in victims if world.listens(one) or random.random() < KILLED_AT_THE_START]
-            if at_work:
-                random.choice(at_work).kill()
+            # A process with a crash point before it is left alone until it has reached that.
+            unarmed = [one for _, one in sorted(world.processes.items()) if one.armed is None]
+            for victim in random.sample(unarmed, min(len(unarmed), random.randint(1, AT_ONCE))):
+                victim.kill()
     return poster, len(hit)
 
 

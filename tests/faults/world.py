@@ -1,8 +1,6 @@
 """A whole installation whose every process may be killed, and what must hold when it has healed."""
 
 import asyncio
-import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +24,6 @@ from launcher.programs import PROGRAMS
 from launcher.stack import ON_THE_WAY
 
 AGENCY = "MO0390100"
-BY_ITSELF = -signal.SIGKILL
 
 
 @dataclass
@@ -65,7 +62,7 @@ class Process:
         if self.running is not None and self.running.running:
             # A kill from outside says nothing about the crash point, which stays to be hit.
             self.armed = None
-            os.kill(self.running.pid, signal.SIGKILL)
+            self.running.kill()
 
 
 class World:
@@ -133,11 +130,12 @@ class World:
                 process.start()
         return hit
 
-    def listens(self, process: Process) -> bool:
-        """Whether all that the process serves can be reached."""
-        for name in process.name.split("+"):
+    @property
+    def listens(self) -> bool:
+        """Whether every address that is served can be reached."""
+        for port in self.ports.values():
             with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", self.ports[name])) != 0:
+                if client.connect_ex(("127.0.0.1", port)) != 0:
                     return False
         return True
 
