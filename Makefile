@@ -31,12 +31,15 @@ run-cluster: $(INSTALLED) ## The same on Kafka and PostgreSQL, one process per s
 test: $(INSTALLED) ## Run every test there is (ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-.PHONY: check
-check: $(INSTALLED) ## What to run before each commit: ruff, mypy, import rules, fast tests
+.PHONY: lint
+lint: $(INSTALLED) ## ruff, mypy, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint ## What to run before each commit: lint and fast tests
 	$(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/architecture)
 
 .PHONY: bench

@@ -21,7 +21,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from contracts.envelope import SealedGroup
 from contracts.facts import FieldGroup
@@ -57,16 +57,13 @@ class DataKey:
     subject_id: UUID
     secret: bytes = field(repr=False)
     _ciphers: dict[str, AESGCM] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _extracted: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def cipher(self, group: str) -> AESGCM:
         """The cipher of one field group; derived once."""
         cipher = self._ciphers.get(group)
         if cipher is None:
-            if not self._extracted:
-                self._extracted.append(HKDF.extract(SHA256(), None, self.secret))
-            expand = HKDFExpand(algorithm=SHA256(), length=32, info=_group_info(group))
-            cipher = self._ciphers[group] = AESGCM(expand.derive(self._extracted[0]))
+            derive = HKDF(SHA256(), length=32, salt=None, info=_group_info(group)).derive
+            cipher = self._ciphers[group] = AESGCM(derive(self.secret))
         return cipher
 
 

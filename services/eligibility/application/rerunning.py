@@ -7,7 +7,7 @@ any moment, the work goes on exactly where it was, and each change is published 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from kernel.clock import Clock
@@ -38,8 +38,7 @@ class Part:
     """The last person done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """What is needed to see whether a person could act upon something else now."""
 
     subject_id: UUID
@@ -273,7 +272,7 @@ class Rerunning:
             await self._reruns.look_again_by(tx, days)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opened:
     person: Person
     secret: bytes = field(repr=False)
