@@ -1,6 +1,5 @@
 """Compiled conditions and the walker, the plain evaluator that the generated one and the one in columns must equal."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -49,8 +48,10 @@ class Evaluation:
         """Where each reported fact comes from, if anybody kept it: one that is not there was derived."""
 
 
-class Tree(ABC):
+class Tree:
     """A compiled condition. Shared and immutable; the index of a tree is greater than those of its parts."""
+
+    # Not an `abc.ABC`: with its metaclass each `isinstance` costs three times as much, and explaining asks many.
 
     __slots__ = ("children", "index", "simplest", "size")
 
@@ -68,12 +69,12 @@ class Tree(ABC):
             known = on.truths[self.index] = self._truth(on)
         return known
 
-    @abstractmethod
-    def _truth(self, on: Evaluation) -> Truth: ...
+    def _truth(self, on: Evaluation) -> Truth:
+        raise NotImplementedError
 
-    @abstractmethod
     def demand(self, wanted: Truth) -> tuple[Truth, int]:
         """What is wanted of how many children, so that it becomes what is wanted of it."""
+        raise NotImplementedError
 
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
         """The leaves that made the answer what it is; for an unknown, those that are not known."""
