@@ -84,9 +84,11 @@ class Lookup:
 
     def least(self, size: int, on: date) -> int | None:
         """The threshold, or where none is held for that size the one of the largest smaller household: no less."""
-        sizes = (size, *range(min(size, _LISTED), 0, -1))
-        found = (self.cents(one, on) for one in sizes)
-        return next((cents for cents in found if cents is not None), None)
+        found = self.cents(size, on)
+        while found is None and size > 1:
+            size = min(size - 1, _LISTED)
+            found = self.cents(size, on)
+        return found
 
     def shown(self) -> dict[str, str | bool]:
         """As an answer tells it: what was not verified says so there, too."""
