@@ -24,10 +24,10 @@ from benchmarks.stored_persons import load, publish_all, rerunning_of
 from kernel.clock import system_clock
 from kernel.database import Database, Transaction
 from kernel.keyset import Keyset
+from kernel.memory import settle_memory
 from kernel.migrations import BUS, KEYS, migrate
 from kernel.outbox import Outbox
 from kernel.subject_keys import SubjectKeys
-from launcher.catalogue import settle_memory
 from launcher.postgres import EmbeddedPostgres
 from rulebook.loader import LAW, Law, load_law
 from rulebook.population import Population

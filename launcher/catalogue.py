@@ -1,7 +1,6 @@
 """The services by name, and how each is run alone; everything of a service is imported only when it is wanted."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable, Coroutine
 from importlib import import_module
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvloop
 
 from kernel.errors import ConfigurationError
+from kernel.memory import settle_memory
 
 if TYPE_CHECKING:
     from kernel.bus import Bus
@@ -63,13 +63,6 @@ def embedded_bus(dsn: str) -> "Bus":
     from kernel.database import Database
 
     return EmbeddedBus(Database(dsn, schema="bus", pool_size=4))
-
-
-def settle_memory() -> None:
-    """What is there now stays: the collector need not look at it again, nor after every few allocations."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def run_service(service: str, settings: "ServiceSettings") -> None:

@@ -11,6 +11,7 @@ import httpx
 import orjson
 
 from kernel.errors import Unavailable
+from kernel.memory import settle_memory
 from kernel.settings import PREFIX, load_settings
 from launcher import catalogue
 from launcher.broker import LocalBroker
@@ -143,7 +144,7 @@ async def _services_here(plan: Plan, names: Sequence[str], dsn: str, services: G
     for service in names:
         settings = load_settings(catalogue.settings_class(service), **plan.settings_of(service, dsn, None))
         services.start((await catalogue.build(service, settings, bus)).run)
-    catalogue.settle_memory()
+    settle_memory()
 
 
 def _child_service(plan: Plan, service: str, dsn: str, kafka: str | None, *, nice: int) -> Child:

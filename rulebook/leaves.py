@@ -57,9 +57,6 @@ class Leaf(Tree):
     def _truth(self, on: Evaluation) -> Truth:
         return self.code(on.facts, on.as_of)
 
-    def demand(self, wanted: Truth) -> tuple[Truth, int]:
-        return wanted, 0
-
     def deciding(self, on: Evaluation) -> Iterator["Leaf"]:
         yield self
 

@@ -6,7 +6,6 @@ started it is gone (its standard input ends), always after a whole batch.
 """
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from kernel.clock import system_clock
 from kernel.database import Database
 from kernel.doorbell import wait_for
 from kernel.keyset import Keyset
+from kernel.memory import settle_memory
 from kernel.outbox import Outbox
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
@@ -94,10 +94,7 @@ async def main() -> int:
     loop.add_reader(sys.stdin.fileno(), _stop_at_the_end, sys.stdin.fileno(), stop)
     today = date.fromisoformat(sys.argv[1]) if len(sys.argv) > 1 else system_clock().date()
     database, rerunning = wired(settings, today)
-    # What is there now stays: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    settle_memory()
     try:
         done = await rerun(database, rerunning, stop, _tell)
     finally:

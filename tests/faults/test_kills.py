@@ -69,19 +69,17 @@ async def storm(world: World, random: Random, reports: int, outage: Callable[[],
         def enough() -> bool:
             return was_out and world.deaths >= KILLS and not world.has_points_left
 
-        def all_up() -> bool:
-            hit.extend(world.heal())
-            return world.listens
-
         def worked(accepted: int) -> bool:
-            return all_up() and (posting.done() or len(poster.accepted) >= accepted)
+            hit.extend(world.heal())
+            return world.listens and (posting.done() or len(poster.accepted) >= accepted)
 
         while not (posting.done() and enough()):
             if random.random() >= KILLED_AT_THE_START:
                 # Waits for work, not for time: on a slow machine, nothing would ever be up to be killed at work.
                 some_more = len(poster.accepted) + random.randint(5, 25)
                 await until(partial(worked, some_more), bool, seconds=180)
-            all_up()
+            else:
+                hit.extend(world.heal())
             if posting.done() and not enough():
                 posting = post(20)
             if not was_out and len(poster.accepted) >= reports // 2:

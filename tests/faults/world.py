@@ -22,6 +22,7 @@ from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.processes import LeashedProcess, free_loopback_ports
 from launcher.programs import PROGRAMS
 from launcher.stack import ON_THE_WAY
+from tests.support.wait import until
 
 AGENCY = "MO0390100"
 
@@ -113,12 +114,13 @@ class World:
 
     async def up(self) -> None:
         """Starts what is down and waits until all of it works."""
-        self.heal()
-        async with httpx.AsyncClient(timeout=2) as http, asyncio.timeout(180):
-            for name in catalogue.SERVICES:
-                while not await _ready(http, self.url(name) + "/readyz"):
-                    self.heal()
-                    await asyncio.sleep(0.05)
+        async with httpx.AsyncClient(timeout=2) as http:
+
+            async def works() -> bool:
+                self.heal()
+                return all([await _ready(http, self.url(name) + "/readyz") for name in catalogue.SERVICES])
+
+            await until(works, bool, seconds=180)
 
     def heal(self) -> list[str]:
         """Starts again what is dead, as a process supervisor would; returns the crash points that were hit."""

@@ -119,7 +119,7 @@ async def test_workers_share_the_persons_and_tell_each_change_once(eligibility: 
         for _ in range(3):
             group.create_task(worker())
     assert max(one.changed for one in told) == max(one.persons for one in told) == 60
-    # By the end of their ids: what begins them is the time.
+    # By the minute of their ids: who came together is read together.
     parts = Counter(row[0] for row in await eligibility.rows("SELECT part FROM subject"))
     assert parts == Counter(event.subject_id.bytes[3] % PARTS for event in gaining if event.subject_id is not None)
     assert Counter(event.subject_id for event in await changes(eligibility)) == Counter(ids(gaining))
