@@ -21,12 +21,13 @@ class Program:
     """What its recipients may do beside acknowledging notices."""
 
 
-_SCREENING = frozenset({"eligibility:screen"})
+_MATCHING = frozenset({"determinations:read", "eligibility:screen"})
+"""To determine which programs the person may have is the department's task, s. 566.223 RSMo."""
 
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("dss", "Missouri Department of Social Services", "mo-dss", ("mo-dss",), 8480, _SCREENING),
+        Program("dss", "Missouri Department of Social Services", "mo-dss", ("mo-dss",), 8480, _MATCHING),
         Program(
             "juvenile-officers",
             "Juvenile officers of all circuits",

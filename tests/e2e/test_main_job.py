@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 
 from kernel.database import Database
 from launcher import ledger
+from launcher.client import Signed
 from launcher.examples import EXAMPLES
 from launcher.home import Home, at
 from launcher.postgres import EmbeddedPostgres
@@ -125,6 +127,26 @@ async def test_reports_and_signed_requests_of_the_command_line_are_taken(install
     async with httpx.AsyncClient(base_url=urls["audit"], headers={"Authorization": f"Bearer {token}"}) as http:
         answer = await http.get("/v1/trail")
     assert answer.status_code == 200, answer.text
+
+
+async def test_the_department_reads_what_a_person_may_have_and_the_agency_does_not(installation: Installation) -> None:
+    installation.start()
+    await until(lambda: "Everything runs" in installation.said, bool, seconds=PATIENCE)
+    urls = dict(re.findall(r"^\s*(intake|eligibility)\s+(http://\S+)", installation.said, re.MULTILINE))
+    report = next((EXAMPLES / "encounters").glob("01-*.json"))
+    sent = await command("send", str(report), "--url", urls["intake"], "--data-dir", str(installation.home.root))
+    (encounter,) = re.findall(r"^[0-9a-f-]{36}", sent, re.MULTILINE)
+
+    home = installation.home
+    department = Signed.from_file("mo-dss", home.recipient_secrets("dss") / "key.json")
+    agency = home.client_of(orjson.loads(report.read_bytes())["agency_ori"])
+    path = f"/v1/encounters/{encounter}/determinations"
+    async with httpx.AsyncClient(base_url=urls["eligibility"]) as http:
+        answer = await until(lambda: http.get(path, auth=department), lambda answer: answer.status_code != 404)
+        refused = await http.get(path, auth=Signed.from_file(agency, home.key_of(agency)))
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["subjects"]) == 1
+    assert refused.status_code == 403
 
 
 async def command(*arguments: str) -> str:
