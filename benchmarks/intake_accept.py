@@ -28,7 +28,7 @@ from kernel.migrations import BUS, KEYS, migrate
 from kernel.settings import load_settings
 from kernel.telemetry import configure_logging
 from launcher.postgres import EmbeddedPostgres
-from launcher.processes import LeashedProcess, free_loopback_ports
+from launcher.processes import LeashedProcess, reserve_loopback_ports
 from services.intake.adapters.store import PostgresStore
 from services.intake.bootstrap import build
 from services.intake.edge import Edge
@@ -179,7 +179,7 @@ def _cpu(pid: int) -> float:
 
 
 async def measure(way: str, dsn: str, home: Path, postmaster: int) -> dict[str, float]:
-    port = free_loopback_ports(1)[0]
+    port = reserve_loopback_ports(1)[0]
     arguments = [sys.executable, "-m", "benchmarks.intake_accept", way, str(port), dsn, str(home)]
     server = LeashedProcess(arguments, output=home / f"{way}.log")
     try:

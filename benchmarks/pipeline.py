@@ -21,7 +21,7 @@ from benchmarks.measuring import cpu_seconds, percentile, spent
 from kernel.clock import system_clock
 from kernel.identity import load_key, sign_request
 from launcher.home import Home, program_bases, write_endpoints
-from launcher.processes import LeashedProcess, free_loopback_ports, last_lines
+from launcher.processes import LeashedProcess, last_lines, reserve_loopback_ports
 from launcher.programs import PROGRAMS
 
 AGENCY = "MO0390100"
@@ -44,7 +44,7 @@ class Installation:
 async def installation(*, cluster: bool) -> AsyncIterator[Installation]:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
-        base, sink_port = _free_base(), free_loopback_ports(1)[0]
+        base, sink_port = _free_base(), reserve_loopback_ports(1)[0]
         log = Path(folder) / "up.log"
         sink = LeashedProcess(
             [sys.executable, "-m", "benchmarks.arrivals", str(sink_port)], output=Path(folder) / "sink"
@@ -74,7 +74,7 @@ def _roots(up: LeashedProcess, home: Home) -> tuple[int, ...]:
 
 def _free_base() -> int:
     """The first of sixteen neighbouring ports."""
-    return free_loopback_ports(1)[0] // 16 * 16 % 20000 + 20000
+    return reserve_loopback_ports(1)[0] // 16 * 16 % 20000 + 20000
 
 
 async def _ready(http: aiohttp.ClientSession, url: str, up: LeashedProcess, log: Path) -> None:

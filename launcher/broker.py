@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from kernel.errors import FirstnoticeError
-from launcher.processes import LeashedProcess, Ownership, free_loopback_ports, last_lines
+from launcher.processes import LeashedProcess, Ownership, last_lines, reserve_loopback_ports
 
 RECIPE = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
 JAVA_VERSION = 17
@@ -185,7 +185,7 @@ class LocalBroker:
 
     def _configure(self) -> None:
         if self._ports is None:
-            broker_port, controller_port = free_loopback_ports(2)
+            broker_port, controller_port = reserve_loopback_ports(2)
             self._ports = (broker_port, controller_port)
         template = Template((RECIPE / "server.properties").read_text(encoding="utf-8"))
         self._properties.write_text(

@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -134,14 +135,29 @@ class LeashedProcess:
         self._leash.release()
 
 
-def free_loopback_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
+def reserve_loopback_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that are ours until this process ends: for servers that may die and start again.
+
+    While such a server is down, a port that was merely free would be anybody's: another program's, whose answers would
+    then be taken for the server's, or an outgoing connection's. A socket that is bound and never listens keeps it. A
+    server that binds to exactly this port with SO_REUSEADDR, as asyncio, uvicorn and Kafka do, gets it all the same;
+    that is so on Linux (socket(7)) and not on BSD, where the port is only free when it is chosen.
+    """
+    holders = [_bound_socket() for _ in range(count)]
+    ports = [holder.getsockname()[1] for holder in holders]
+    for holder in holders:
+        if sys.platform == "linux":
+            holder.detach()  # never closed: the system does that when we end
+        else:
+            holder.close()
+    return ports
+
+
+def _bound_socket() -> socket.socket:
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
 def last_lines(path: Path, count: int = 15) -> str:

@@ -17,7 +17,7 @@ from launcher import catalogue
 from launcher.broker import LocalBroker
 from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.postgres import EmbeddedPostgres
-from launcher.processes import free_loopback_ports
+from launcher.processes import reserve_loopback_ports
 from launcher.programs import PROGRAMS
 from launcher.supervisor import Child, Group
 
@@ -36,7 +36,7 @@ def assign_ports(base: int) -> dict[str, int]:
     """The services from `base` on, the example recipients from `base` + 10 on; with 0, any that are free."""
     names = [*catalogue.PORTS, *PROGRAMS]
     if base == 0:
-        return dict(zip(names, free_loopback_ports(len(names)), strict=True))
+        return dict(zip(names, reserve_loopback_ports(len(names)), strict=True))
     first = min(catalogue.PORTS.values())
     usual = catalogue.PORTS | {program.name: program.port for program in PROGRAMS.values()}
     return {name: base + port - first for name, port in usual.items()}

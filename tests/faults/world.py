@@ -19,7 +19,7 @@ from kernel.settings import PREFIX
 from launcher import catalogue, ledger
 from launcher.client import Signed
 from launcher.home import Home, prepare, program_bases, write_endpoints
-from launcher.processes import LeashedProcess, free_loopback_ports
+from launcher.processes import LeashedProcess, reserve_loopback_ports
 from launcher.programs import PROGRAMS
 from launcher.stack import ON_THE_WAY
 from tests.support.wait import until
@@ -74,7 +74,7 @@ class World:
         self.home = Home(directory)
         prepare(self.home)
         names = [*catalogue.SERVICES, *PROGRAMS]
-        self.ports = dict(zip(names, free_loopback_ports(len(names)), strict=True))
+        self.ports = dict(zip(names, reserve_loopback_ports(len(names)), strict=True))
         write_endpoints(self.home, program_bases(self.ports))
         self.processes: dict[str, Process] = {}
         alone = [service for service in catalogue.SERVICES if kafka or service not in ON_THE_WAY]

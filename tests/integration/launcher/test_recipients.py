@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from kernel.identity import generate_key
 from launcher.ledger import read
-from launcher.processes import free_loopback_ports
+from launcher.processes import reserve_loopback_ports
 from launcher.programs import PROGRAMS
 from launcher.recipients import BODY_LIMIT, Options, create_app
 from tests.support.wait import until
@@ -49,7 +49,7 @@ def signed(body: bytes, notice_id: str = "n1", secret: str = SECRET) -> dict[str
 @contextmanager
 def serving(app: Starlette) -> Iterator[httpx.Client]:
     """The application behind a real socket, with its lifespan."""
-    (port,) = free_loopback_ports(1)
+    (port,) = reserve_loopback_ports(1)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
