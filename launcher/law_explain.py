@@ -15,7 +15,7 @@ from kernel.errors import ConfigurationError
 from rulebook.cases import Case
 from rulebook.compiled import CompiledDuty, CompiledProgram
 from rulebook.contradictions import Contradictions, contradicted
-from rulebook.duties import COUNTY_UNRESOLVED, Decision, DutyFacts, decide
+from rulebook.duties import COUNTY_UNRESOLVED, FACTS_CONTRADICT, Decision, DutyFacts, decide
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.knowledge import standing
@@ -162,7 +162,10 @@ def _duty(duty: CompiledDuty, case: Case, law: Law, jurisdiction: str, at: datet
     asked = dict.fromkeys(law.facts[fact].ask or fact for fact in lacking)
     _listed(top, "decided by", map(told.reason, reasons(explained_by, on)))
     _excluded(top, {fact: contradictory[fact] for fact in decision.contradicted})
-    review = decision.outcome == "review"
+    doubted = FACTS_CONTRADICT in decision.basis
+    if doubted:
+        top.add(Text("that rule says not due; it would not, were another one of these facts the wrong one", "red"))
+    review = decision.outcome == "review" and not doubted
     open_still = "to ask" if review else "not known; once it is, a rule before this one could decide"
     _listed(top, open_still, map(told.missing, asked))
     outcome, gaps = settling(version, on)

@@ -16,17 +16,19 @@ from rulebook.compiled import CompiledDuty
 from rulebook.contradictions import contradicted, open_by
 from rulebook.deadlines import due_at
 from rulebook.directory import Directory
+from rulebook.doubts import Doubts, doubts
 from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
 from rulebook.loader import Law
-from rulebook.person import known_facts
+from rulebook.person import all_facts, told_facts
 from rulebook.schema import Clock, Duty, DutyRule
 from rulebook.trees import Evaluation, Tree, reason
 
 COUNTY_UNRESOLVED = "county_unresolved"
 RECIPIENT_UNRESOLVED = "recipient_unresolved"
 NOT_IN_FORCE = "not_in_force"
+FACTS_CONTRADICT = "facts_contradict"
 NO_DISCLOSURE = "none"
 """Id of no policy: a task tells nobody anything in writing."""
 
@@ -81,7 +83,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decided_by: Literal["rule", "timer"] = "rule"
     contradicted: tuple[str, ...] = ()
     """Contradicted facts on which it rests: without the contradiction a rule before the one that decided might decide,
-    or a flag be set. Only a correction of what was told settles these (`rulebook.contradictions`)."""
+    or a flag be set. Only a correction of what was told settles these (`rulebook.contradictions`). What would not be
+    due but for them is for review (`rulebook.doubts`)."""
     channel: Literal["electronic", "task"] = "electronic"
     """A task is done by a person, or by another agency; the system records it and sends nothing."""
     owed_by: str = "reporting_agency"
@@ -102,12 +105,15 @@ def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Dec
     """
     plan = engine(law).plan(facts.jurisdiction)
     encounter_on = law.local_date(facts.jurisdiction, facts.encounter_at)
-    person = known_facts(
+    told = told_facts(
         facts.subject, law, encounter_on=encounter_on, as_of=encounter_on, review_expired=facts.review_expired
     )
+    person = all_facts(told, law, encounter_on)
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
     day = _day(law, facts.jurisdiction, encounter_on)
-    why = _Why(on, day, contradicted(person, engine(law).contradictable))
+    contradictory = contradicted(person, engine(law).contradictable)
+    doubted = doubts(told, law, facts.jurisdiction, encounter_on) if contradictory else {}
+    why = _Why(on, day, contradictory, doubted)
     return tuple(_decide(duty, why, facts, law) for duty in day.duties if all_duties or duty.reported)
 
 
@@ -274,10 +280,11 @@ def _recipient(directory: Directory, role: str, jurisdiction: str, county: str |
 class _Why:
     """Applies rules to one person and explains the choice; what several duties share is worked out once."""
 
-    __slots__ = ("_chosen", "_contradicted", "_day", "_said", "on")
+    __slots__ = ("_chosen", "_contradicted", "_day", "_said", "doubted", "on")
 
-    def __init__(self, on: Evaluation, day: _Day, of_person: tuple[str, ...]) -> None:
+    def __init__(self, on: Evaluation, day: _Day, of_person: tuple[str, ...], doubted: Doubts) -> None:
         self.on = on
+        self.doubted = doubted
         self._day = day
         self._contradicted = of_person
         self._chosen: dict[int, tuple[int, tuple[str, ...]]] = {}
@@ -336,10 +343,14 @@ def _decide(duty: _DutyOfDay, why: _Why, facts: DutyFacts, law: Law) -> Decision
     template = rule.template
     flags = tuple([flag for flag, when in rule.flags if when.truth(why.on) is Truth.TRUE]) if rule.flags else ()
     label = why.contradicted(rule)
-    if template.outcome == "not_due":
-        return replace(template, flags=flags, reasons=reasons, disclosure=_disclosure(duty, flags), contradicted=label)
     spec, clock = duty.spec, duty.clock
     outcome, basis, review_after = template.outcome, template.basis, template.review_after
+    if outcome == "not_due":
+        if spec.id not in why.doubted:
+            disclosure = _disclosure(duty, flags)
+            return replace(template, flags=flags, reasons=reasons, disclosure=disclosure, contradicted=label)
+        outcome, basis = "review", (*basis, FACTS_CONTRADICT)
+        label = tuple(sorted({*label, *why.doubted[spec.id]}))
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
     recipient_id = _recipient(law.directory, spec.recipient_role, spec.jurisdiction, county, why.on.as_of)
     if recipient_id is None:

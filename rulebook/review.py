@@ -6,6 +6,7 @@ from typing import Any
 
 from rulebook.compiled import CompiledDutyVersion
 from rulebook.contradictions import Contradictions, listed, open_by
+from rulebook.doubts import doubts
 from rulebook.duties import DutyFacts
 from rulebook.generated import engine
 from rulebook.kleene import Truth
@@ -65,6 +66,7 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
     on = Evaluation(known, day, plan.of_duties(known, day))
     proven = _proven(on)
     contradictory = contradictions(told, known, law, day)
+    doubted = doubts(told, law, facts.jurisdiction, day) if contradictory else {}
     unanswered = not_answered(facts.subject)
     county = facts.subject.encounter.location.county_fips if facts.subject.encounter else None
     found = []
@@ -74,6 +76,9 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
             continue
         outcome, missing = settling(version, on, proven)
         resting = contradicted_by(version, on, contradictory)
+        if outcome == "not_due" and duty.spec.id in doubted:
+            outcome = "review"
+            resting.update(doubted[duty.spec.id])
         role, where = duty.spec.recipient_role, duty.spec.jurisdiction
         lost = outcome != "not_due" and law.directory.resolve(role, where, county, day) is None
         if outcome == "review" or lost:
@@ -86,15 +91,15 @@ def review_gaps(facts: DutyFacts, law: Law, *, only: Collection[str] | None = No
                     county_missing=lost and law.directory.by_county(role, where),
                     law_version=law.version,
                     policy_version=law.policy_version,
-                    contradictions={fact: contradictory[fact] for fact in resting},
+                    contradictions={fact: contradictory[fact] for fact in sorted(resting)},
                 )
             )
     return _with_questions(found, law.facts, unanswered)
 
 
-def contradicted_by(version: CompiledDutyVersion, on: Evaluation, facts: Collection[str]) -> tuple[str, ...]:
-    """Which of the contradicted facts the decision rests on, as `rulebook.duties.Decision.contradicted`."""
-    return tuple(sorted(open_by(version.otherwise(_position(version, on)), on, facts))) if facts else ()
+def contradicted_by(version: CompiledDutyVersion, on: Evaluation, facts: Collection[str]) -> set[str]:
+    """Which of the contradicted facts leave open a rule before the one that decided, or one of its flags."""
+    return open_by(version.otherwise(_position(version, on)), on, facts) if facts else set()
 
 
 def _position(version: CompiledDutyVersion, on: Evaluation) -> int:

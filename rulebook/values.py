@@ -69,6 +69,14 @@ def contested(known: Value | None, value: Value, everything: Among | None) -> Va
     return known if fits or everything is None else everything
 
 
+def corrections(value: Value, spec: "FactSpec") -> tuple[Exact | None, ...]:
+    """What a fact may be if what was told of it is wrong: the other members; of a number or day, not known (None)."""
+    everything = anything(spec)
+    if everything is None:
+        return (None,)
+    return tuple(sorted(everything.values - _members(value)))
+
+
 def _members(value: Value) -> frozenset[Any]:
     return value.values if isinstance(value, Among) else frozenset((value,))
 

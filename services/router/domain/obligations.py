@@ -4,6 +4,7 @@ The rules, once for first reports, amendments, retractions and expired timers:
 
 - whoever is owed a notice and has none gets one; whoever has another content gets a correction with the full content;
 - what was certainly never sent is superseded and forgotten; what may have been read is corrected or withdrawn;
+- a review takes nothing back: until somebody has settled it, what was told stands;
 - nothing is issued when nothing that the recipient is told has changed.
 """
 
@@ -149,7 +150,7 @@ def plan(
         return name
 
     owed_to = ruling.owed_to
-    for notice in standing:
+    for notice in standing if ruling.outcome != "review" else ():
         if notice.recipient_id == owed_to:
             continue
         if notice.kind == "withdrawal":

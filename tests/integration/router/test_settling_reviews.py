@@ -22,7 +22,8 @@ from services.router.settings import RouterSettings
 from tests.integration.router.house import House, Worker, a_house, adult, endpoint, minor, of_unknown_age
 
 pytestmark = pytest.mark.postgres
-JUVENILE, HOTLINE, CHILD_SEEN = "MO.566_223.JJ", "MO.210_1500.HOTLINE", "MO.210_145.SEE_CHILD"
+DSS, JUVENILE = "MO.566_223.DSS", "MO.566_223.JJ"
+HOTLINE, CHILD_SEEN = "MO.210_1500.HOTLINE", "MO.210_145.SEE_CHILD"
 CHILD_AT_THE_TIME = "MO.567_020_5.CD"
 KEY = generate_key()
 
@@ -139,6 +140,35 @@ async def test_what_contradicts_itself_is_told_as_such_until_an_amendment_correc
         found = await route.read(report.key)
         assert (found[CHILD_AT_THE_TIME]["outcome"], found[JUVENILE]["outcome"]) == ("due", "due")
         assert {tuple(one["contradicted"]) for one in found.values()} == {()}
+
+
+async def test_a_report_that_contradicts_itself_cancels_nothing_before_a_person_has_looked(
+    house: House, database_dsn: str, tmp_path: Path
+) -> None:
+    def seen(appears_victim: bool) -> dict[str, Any]:
+        facts = adult()
+        told = {"appears_victim": appears_victim, "trafficking": {"victim_status": "confirmed"}}
+        return facts | {"circumstances": facts["circumstances"] | told}
+
+    worker, between = silent(house), ["appears_victim", "victim_status"]
+    report = await house.report(seen(False))
+    await house.handle(worker, report)
+    async with a_route(house, database_dsn, tmp_path) as route:
+        found = await route.read(report.key)
+        assert (found[DSS]["outcome"], found[DSS]["review_at"]) == ("review", None)
+        assert found[DSS]["because"] == ["does_not_appear_a_victim", "facts_contradict"]
+        assert found[DSS]["gaps"]["contradictions"] == [{"fact": "victim_status", "between": between}]
+        assert found[DSS]["gaps"]["to_settle"] == []
+        assert found[JUVENILE]["outcome"] == "not_due", "an adult, whichever of the two is wrong"
+        assert await house.deliveries() == {}
+        await house.handle(worker, await house.amendment(report, seen(True)))
+        found = await route.read(report.key)
+        assert (found[DSS]["outcome"], found[DSS]["gaps"]) == ("due", None)
+        assert list(await house.deliveries()) == ["mo-dss"]
+        await house.handle(worker, await house.amendment(report, seen(False)))
+        assert (await route.read(report.key))[DSS]["outcome"] == "review"
+        live = await house.rows("SELECT kind FROM notice JOIN delivery USING (notice_id, recipient_id) WHERE live")
+        assert [row["kind"] for row in live] == ["notice"], "what was told stands until somebody has settled it"
 
 
 async def test_a_refusal_decides_nothing_and_is_not_asked_for_again(

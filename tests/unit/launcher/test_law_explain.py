@@ -211,6 +211,11 @@ def test_what_contradicts_itself_is_to_be_corrected_and_never_asked_for(run: Run
     assert "no further fact settles this: correct the one that is wrong, by an amendment" in joined(told)
     assert "(contradicted)" in told
     assert "victim_status (partly known)" not in told
+    _, told = run("MO.566_223.DSS", path)
+    assert "Notify the Department of Social Services (MO.566_223.DSS): review" in joined(told)
+    assert "facts contradict" in told
+    assert "contradicted: victim_status, because appears_victim and victim_status exclude each other" in joined(told)
+    assert "that rule says not due; it would not, were another one of these facts the wrong one" in joined(told)
 
 
 def test_a_limit_by_household_is_told_in_words_with_what_was_not_verified(run: Run, tmp_path: Path) -> None:

@@ -118,9 +118,11 @@ def test_in_the_end_everybody_knows_exactly_what_holds(steps: list[object], last
         else:
             world.send(*step)  # type: ignore[misc]
     world.settle()
-    owed = last.recipient_id if last.outcome == "due" else None
+    # A review takes nothing back and tells nobody anything: what was decided before stands.
+    settled = [one for one in [*steps, last] if isinstance(one, Ruling) and one.outcome != "review"]
+    owed = settled[-1].recipient_id if settled and settled[-1].outcome == "due" else None
     for recipient, mind in world.minds.items():
-        assert mind == (last.told_tag.decode() if recipient == owed else "withdrawn")
+        assert mind == (settled[-1].told_tag.decode() if recipient == owed else "withdrawn")
     if owed is not None:
         assert owed in world.minds
     assert len(world.issued) == len(set(world.issued)), "no notice id is ever issued for two revisions"
@@ -175,6 +177,27 @@ def test_a_corrected_county_withdraws_there_and_tells_here() -> None:
         ("mo-jo-16", "withdrawal", "correction"),
         ("mo-jo-7", "notice", "first_notice"),
     }
+
+
+def test_what_was_told_stands_until_a_review_is_settled() -> None:
+    world = World()
+    world.decide(ruling())
+    world.send("mo-jo-16", "confirmed")
+    for outcome in ("review", "due"):
+        change = world.decide(ruling(outcome))  # type: ignore[arg-type]
+        assert change is not None
+        assert (change.issues, change.retired) == ((), ())
+    world.decide(ruling("review"))
+    change = world.decide(ruling("not_due"))
+    assert change is not None
+    assert [one.kind for one in change.issues] == ["withdrawal"]
+
+
+def test_a_notice_that_has_not_left_yet_leaves_during_a_review() -> None:
+    world = World()
+    world.decide(ruling())
+    world.decide(ruling("review"))
+    assert [one.kind for one in world.sendable.values()] == ["notice"]
 
 
 def test_an_amendment_does_not_buy_time_for_a_review() -> None:

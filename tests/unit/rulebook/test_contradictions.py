@@ -17,20 +17,16 @@ from rulebook import columns
 from rulebook.answers import ProgramAnswer
 from rulebook.compiled import CompiledDerivation
 from rulebook.contradictions import contradictable, contradicted, follow, open_by
-from rulebook.duties import Decision, DutyFacts, decide
 from rulebook.encoding import encode
 from rulebook.generated import engine, generate_derivations
 from rulebook.kleene import Truth
 from rulebook.loader import LAW, Law, load_law
 from rulebook.missing import Gaps
-from rulebook.person import known_facts
 from rulebook.programs import determine, evaluate, recall, record
 from rulebook.records import answer_digest
 from rulebook.replay import replay
-from rulebook.review import review_gaps
 from rulebook.trees import Evaluation
 from rulebook.values import Among, FactMap
-from tests.unit.law.people import person
 from tests.unit.rulebook.conditions import (
     DAY,
     EXACT,
@@ -201,71 +197,6 @@ def test_the_label_names_what_leaves_an_answer_open_and_nothing_asks_for_it(pers
         assert {fact for one in sets for fact in one}.union(answer.gaps.needed).isdisjoint(of_person)
 
 
-# -- of the law: duties --
-
-
-DUTIES = engine(_LAW).plan("MO").duties
-ASKED = {fact for derivation in _LAW.derivations for fact, _ in derivation.then}
-ASKED |= {leaf.fact for derivation in _LAW.derivations for leaf in derivation.when.leaves()}
-ASKED |= {leaf.fact for d in DUTIES for v in d.versions for rule in v.rules for leaf in rule.when.leaves()}
-TELLABLE = sorted(
-    fact
-    for fact in ASKED.intersection(REPORTED).difference({"appears_victim"})
-    if not _LAW.facts[fact].computed and not (_LAW.facts[fact].from_ or "").startswith(("age.", "encounter."))
-)
-TELLING: st.SearchStrategy[FactMap] = st.fixed_dictionaries(
-    {"appears_victim": st.booleans()},
-    # That somebody is no victim is told by `appears_victim` alone.
-    optional={f: st.sampled_from([v for v in GRID[f] if (f, v) != ("victim_status", "none")]) for f in TELLABLE},
-)
-AGES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
-    [{}, {"birth_date": "2010-05-05"}, {"birth_date": "1990-01-01"}, {"stated_years": 16}, {"apparent_minor": True}]
-)
-"""Told once: a proof takes the place of a claim, and is not told besides it."""
-
-
-def case(told: FactMap, age: dict[str, Any]) -> DutyFacts:
-    subject = person({"county": "29095"} | age | dict(told), _LAW)
-    return DutyFacts(subject=subject, encounter_at=NOON, discovered_at=NOON, as_of=NOON, jurisdiction="MO")
-
-
-def ruled(facts: DutyFacts) -> dict[str, tuple[str, bool, Decision]]:
-    """The outcome of every duty; whether it is settled, as no rule before it with another outcome is open."""
-    known = known_facts(facts.subject, _LAW, encounter_on=DAY, as_of=DAY) | {"review_expired": False}
-    on = Evaluation(known, DAY)
-    found = {}
-    versions = {duty.spec.id: duty.version_on(DAY) for duty in engine(_LAW).plan("MO").duties}
-    for decision in decide(facts, _LAW, all_duties=True):
-        version = versions[decision.duty_id]
-        if version is not None:
-            place = next(n for n, rule in enumerate(version.rules) if rule.when.truth(on) is Truth.TRUE)
-            outcome = version.rules[place].spec.outcome
-            before = version.rules[:place]
-            others = [rule for rule in before if rule.when.truth(on) is Truth.UNKNOWN and rule.spec.outcome != outcome]
-            found[decision.duty_id] = (outcome, not others, decision)
-    return found
-
-
-@given(TELLING, TELLING, AGES)
-@example({"appears_victim": False}, {"victim_status": "confirmed"}, {})
-@example({"appears_victim": True, "trafficking_type": "labor", "severe_form_excluded": True}, {"severe_form": True}, {})
-@settings(max_examples=60, deadline=None)
-def test_a_settled_duty_stays_so_or_says_on_which_contradiction_it_rests(
-    known: FactMap, more: FactMap, age: dict[str, Any]
-) -> None:
-    facts = case({**more, **known}, age)
-    of_person = contradicted(known_facts(facts.subject, _LAW, encounter_on=DAY, as_of=DAY), engine(_LAW).contradictable)
-    last = ruled(facts)
-    gaps = {one.duty_id: one for one in review_gaps(facts, _LAW)}
-    for duty, (outcome, settled, _) in ruled(case(known, age)).items():
-        later, _, decision = last[duty]
-        assert set(decision.contradicted) <= set(of_person)
-        assert not settled or later == outcome or decision.contradicted, duty
-        if duty in gaps:
-            assert set(gaps[duty].contradictions) == set(decision.contradicted), duty
-            assert {fact for one in gaps[duty].missing.to_settle for fact in one}.isdisjoint(of_person)
-
-
 # -- what is told --
 
 
@@ -313,21 +244,6 @@ def test_the_officer_is_told_which_facts_exclude_each_other(
         assert one["contradicted"] == [fact]
         assert fact not in one["missing"]
     assert found.next_question is None or found.next_question.fact != fact
-
-
-def test_a_duty_says_on_which_contradiction_it_rests_and_a_review_what_to_correct(law: Law) -> None:
-    age = {"birth_date": "2005-06-01", "verified_by": "document"}
-    custody = {"conduct_alleged_on": "2022-05-01", "conduct_alleged_under_18": False}
-    facts = SubjectFacts.model_validate({"age": age, "circumstances": {"appears_victim": True, "custody": custody}})
-    asked = DutyFacts(subject=facts, encounter_at=NOON, discovered_at=NOON, as_of=NOON, jurisdiction="MO")
-    decisions = {one.duty_id: one for one in decide(asked, law, all_duties=True)}
-    fact = "age_at_alleged_offence_under_18"
-    assert (decisions["MO.566_223.JJ"].outcome, decisions["MO.566_223.JJ"].contradicted) == ("not_due", (fact,))
-    assert (decisions["MO.567_020_5.CD"].outcome, decisions["MO.567_020_5.CD"].contradicted) == ("review", (fact,))
-    assert decisions["MO.566_223.DSS"].contradicted == ()
-    (gaps,) = review_gaps(asked, law, only={"MO.567_020_5.CD"})
-    assert gaps.contradictions == {fact: ("age_at_alleged_conduct", fact)}
-    assert gaps.to_json()["contradictions"] == [{"fact": fact, "between": ["age_at_alleged_conduct", fact]}]
 
 
 def test_without_a_contradiction_nothing_is_labelled(law: Law) -> None:
