@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
-from rulebook.generated import engine
+from rulebook.contradictions import Contradictions
+from rulebook.generated import Plan, engine
 from rulebook.kleene import Truth
 from rulebook.person import all_facts, contradictions
-from rulebook.values import Exact, FactMap, corrections
+from rulebook.values import Exact, FactMap, members
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
@@ -28,11 +29,12 @@ _MOST_READINGS = 100
 def doubts(told: FactMap, law: "Law", jurisdiction: str, encounter_on: date) -> Doubts:
     """The duties that some reading of contradictory facts takes out of "not due". Pure; empty without contradictions.
 
-    A reading corrects one of the facts that exclude each other, and so on, until nothing is contradicted. `told` is
-    what `rulebook.person.told_facts` gives. Raises LawError for a jurisdiction that the law does not hold.
+    A reading corrects one of the facts that exclude each other and that duties hang on, and so on, until nothing of
+    them is contradicted. `told` is what `rulebook.person.told_facts` gives. Raises LawError for a jurisdiction that the
+    law does not hold.
     """
-    known = all_facts(told, law, encounter_on)
-    of_person = contradictions(told, known, law, encounter_on)
+    plan = engine(law).plan(jurisdiction)
+    of_person: Contradictions | None = None
     found: dict[str, set[str]] = {}
     resolved: dict[_Reading, frozenset[str]] = {frozenset(): frozenset()}
     """The contradictions that each reading is about."""
@@ -41,16 +43,28 @@ def doubts(told: FactMap, law: "Law", jurisdiction: str, encounter_on: date) -> 
         facts = _read(told, reading)
         known = all_facts(facts, law, encounter_on)
         exclude = contradictions(facts, known, law, encounter_on)
-        further = {one: fact for fact in of_person for one in _further(reading, exclude.get(fact, ()), told, law)}
+        of_person = exclude if of_person is None else of_person
+        further = {one: fact for fact in of_person for one in _further(reading, exclude.get(fact, ()), told, plan)}
         for one, fact in further.items():
             if one not in resolved:
                 resolved[one] = resolved[reading] | {fact}
                 readings.append(one)
-        for duty_id in () if further else _owed_or_reviewed(known, law, jurisdiction, encounter_on):
-            found.setdefault(duty_id, set()).update(resolved[reading])
         if len(readings) > _MOST_READINGS:
-            return {duty.spec.id: tuple(sorted(of_person)) for duty in engine(law).plan(jurisdiction).duties}
+            return {duty.spec.id: tuple(sorted(of_person)) for duty in plan.duties}
+        if reading and not further:
+            for duty_id in _owed_or_reviewed(known, plan, encounter_on):
+                found.setdefault(duty_id, set()).update(resolved[reading])
     return {duty_id: tuple(sorted(facts)) for duty_id, facts in found.items()}
+
+
+def _owed_or_reviewed(known: FactMap, plan: Plan, encounter_on: date) -> Iterator[str]:
+    truths = plan.of_duties(known, encounter_on)
+    for duty_id, rules in plan.rules_on(encounter_on).items():
+        for rule in rules:
+            if truths[rule.when.index] is Truth.TRUE:
+                if rule.spec.outcome != "not_due":
+                    yield duty_id
+                break
 
 
 def _read(told: FactMap, reading: _Reading) -> FactMap:
@@ -58,20 +72,11 @@ def _read(told: FactMap, reading: _Reading) -> FactMap:
     return {fact: value for fact, value in facts.items() if value is not None}
 
 
-def _further(reading: _Reading, between: Iterable[str], told: FactMap, law: "Law") -> Iterator[_Reading]:
-    """The readings that correct one fact more."""
+def _further(reading: _Reading, between: Iterable[str], told: FactMap, plan: Plan) -> Iterator[_Reading]:
+    """The readings that correct one fact more, one of each kind that the duties tell apart."""
     corrected = {fact for fact, _ in reading}
     for wrong in between:
-        if wrong not in corrected:
-            yield from (reading | {(wrong, value)} for value in corrections(told[wrong], law.facts[wrong]))
-
-
-def _owed_or_reviewed(known: FactMap, law: "Law", jurisdiction: str, encounter_on: date) -> Iterator[str]:
-    plan = engine(law).plan(jurisdiction)
-    truths = plan.of_duties(known, encounter_on)
-    for duty in plan.duties:
-        version = duty.version_on(encounter_on)
-        if version is not None:
-            rule = next(rule for rule in version.rules if truths[rule.when.index] is Truth.TRUE)
-            if rule.spec.outcome != "not_due":
-                yield duty.spec.id
+        kinds = plan.duty_facts.get(wrong)
+        if kinds is not None and wrong not in corrected:
+            others = {kind: member for member, kind in sorted(kinds.items()) if member not in members(told[wrong])}
+            yield from (reading | {(wrong, value)} for value in (others.values() if kinds else (None,)))

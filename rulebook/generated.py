@@ -10,13 +10,13 @@ from datetime import date
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
+from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram, CompiledRule
 from rulebook.contradictions import contradictable, hangs_on
 from rulebook.kleene import NEGATED, Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, NotTree, Tree
-from rulebook.values import Among, FactMap, Interval, Value, anything, concluded, contested
+from rulebook.values import Among, FactMap, Interval, Value, anything, concluded, contested, members
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
@@ -32,6 +32,7 @@ _SYMBOLS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "==", "ne": "!
 _NUMBER = count(1)
 _KEPT = 8
 """Releases whose code is kept; more than one is in use only while the law changes."""
+_KEPT_DAYS = 64
 
 
 def generate(trees: Iterable[Tree]) -> Evaluate:
@@ -184,8 +185,23 @@ class Plan:
     """The jurisdiction's own first."""
     of_programs: Evaluate
     of_duties: Evaluate
+    duty_facts: Mapping[str, Mapping[Any, tuple[Truth, ...]]]
+    """All facts that the duties hang on: what they ask, and what that follows from. Of an enumeration, or yes and no,
+    with the truths of the comparisons for each member: duties do not tell apart members of whom these are equal."""
     dated: dict[date, Any] = field(default_factory=dict)
     """What may change by itself after a day, kept by `rulebook.changes`."""
+    _rules: dict[date, dict[str, tuple[CompiledRule, ...]]] = field(default_factory=dict)
+
+    def rules_on(self, day: date) -> Mapping[str, tuple[CompiledRule, ...]]:
+        """Of each duty that is in force on the day, its rules in their order."""
+        found = self._rules.get(day)
+        if found is None:
+            if len(self._rules) >= _KEPT_DAYS:
+                self._rules.clear()
+            versions = {duty.spec.id: duty.version_on(day) for duty in self.duties}
+            found = {duty_id: version.rules for duty_id, version in versions.items() if version is not None}
+            self._rules[day] = found
+        return found
 
 
 @dataclass(slots=True)
@@ -242,7 +258,28 @@ def _plan(law: "Law", applicable: tuple[str, ...]) -> Plan:
         duties=tuple(duties),
         of_programs=generate(tree for program in programs for tree in program.trees()),
         of_duties=generate(_duty_trees(duties)),
+        duty_facts=_hung_on(_duty_trees(duties), law),
     )
+
+
+def _hung_on(trees: Iterable[Tree], law: "Law") -> dict[str, dict[Any, tuple[Truth, ...]]]:
+    """As `Plan.duty_facts`, of any conditions."""
+    leaves = {leaf.index: leaf for tree in trees for leaf in tree.leaves()}
+    # A conclusion feeds only derivations after its own: from the last to the first, one look at each is enough.
+    for derivation in reversed(law.derivations):
+        asked = {fact for leaf in leaves.values() for fact in leaf.facts}
+        if any(fact in asked for fact, _ in derivation.then):
+            leaves |= {leaf.index: leaf for leaf in derivation.when.leaves()}
+    by_fact: dict[str, list[Leaf]] = {}
+    for leaf in leaves.values():
+        for fact in leaf.facts:
+            by_fact.setdefault(fact, []).append(leaf)
+    return {
+        fact: {one: tuple(leaf.of(one) for leaf in asking) for one in members(everything)}
+        if (everything := anything(law.facts[fact])) is not None
+        else {}
+        for fact, asking in by_fact.items()
+    }
 
 
 def _duty_trees(duties: Iterable[CompiledDuty]) -> Iterator[Tree]:

@@ -54,7 +54,7 @@ def concluded(known: Value | None, value: Value, everything: Among | None) -> Va
         return value
     if everything is None or known == everything:
         return known
-    left = _members(known) & _members(value)
+    left = members(known) & members(value)
     if not left:
         return everything
     return Among(left) if len(left) > 1 else next(iter(left))
@@ -65,19 +65,12 @@ def contested(known: Value | None, value: Value, everything: Among | None) -> Va
 
     What says as much by itself stays. All else would be another thing if the rule applies than if it does not.
     """
-    fits = known is not None and _members(known) <= _members(value)
+    fits = known is not None and members(known) <= members(value)
     return known if fits or everything is None else everything
 
 
-def corrections(value: Value, spec: "FactSpec") -> tuple[Exact | None, ...]:
-    """What a fact may be if what was told of it is wrong: the other members; of a number or day, not known (None)."""
-    everything = anything(spec)
-    if everything is None:
-        return (None,)
-    return tuple(sorted(everything.values - _members(value)))
-
-
-def _members(value: Value) -> frozenset[Any]:
+def members(value: Value) -> frozenset[Any]:
+    """What a fact may be by a value that is no interval."""
     return value.values if isinstance(value, Among) else frozenset((value,))
 
 
