@@ -18,6 +18,7 @@ from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database
 from kernel.identity import client_entry, generate_key, sign_request, write_clients
 from kernel.migrations import BUS, migrate
+from launcher.processes import reserve_loopback_ports
 from rulebook.loader import LAW
 from rulebook.release import archive
 from services.router.bootstrap import build
@@ -30,10 +31,10 @@ pytestmark = pytest.mark.postgres
 
 
 async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
-    house: House, database_dsn: str, tmp_path: Path, unused_tcp_port: int
+    house: House, database_dsn: str, tmp_path: Path
 ) -> None:
     await migrate(database_dsn, [BUS])
-    key = generate_key()
+    key, (port,) = generate_key(), reserve_loopback_ports(1)
     write_clients(
         tmp_path / "clients.json",
         [
@@ -45,7 +46,7 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
     async with receiving() as receiver:
         house.register({"mo-dss": endpoint(receiver.port)})
         settings = RouterSettings(
-            port=unused_tcp_port,
+            port=port,
             database_dsn=database_dsn,
             keyset_file=tmp_path / "keyset.json",
             clients_file=tmp_path / "clients.json",
@@ -65,7 +66,7 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
             path = f"/v1/notices/{receiver.requests[0].webhook_id}/acknowledgements"
             body = json.dumps({"status": "accepted", "case_number": "C-1"}).encode()
             token = sign_request(key, "mo-dss", method="POST", path=path, body=body, now=datetime.now(UTC))
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as http:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
                 answered = await http.post(
                     path, content=body, headers={"authorization": f"Bearer {token}", "content-type": "application/json"}
                 )
@@ -73,7 +74,7 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
             assert answered.json()["acknowledgements"][0]["status"] == "accepted"
             path = f"/v1/encounters/{event.key}/obligations"
             token = sign_request(key, "rms", method="GET", path=path, body=b"", now=datetime.now(UTC))
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as http:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
                 read = await http.get(path, headers={"authorization": f"Bearer {token}"})
                 ready = (await http.get("/readyz")).json()
             (subject,) = read.json()["subjects"]
