@@ -54,6 +54,7 @@ async def test_an_encounter_on_the_bus_becomes_a_confirmed_and_answered_notice(
             policy_overrides={"juvenile_review_after": "PT5S"},
         )
         bus = EmbeddedBus(Database(database_dsn, schema="bus", pool_size=4))
+        await bus.start()  # else only the consumers do, and we publish before them
         service = await build(settings, bus)
         stop = asyncio.Event()
         task = asyncio.create_task(service.run(stop))
