@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from contracts.events import ClockKind, Outcome, PriorityClass
 from contracts.facts import SubjectFacts
 from rulebook.compiled import CompiledDuty
-from rulebook.contradictions import contradicted, open_by
+from rulebook.contradictions import open_by
 from rulebook.deadlines import due_at
 from rulebook.directory import Directory
 from rulebook.doubts import Doubts, doubts
@@ -21,7 +21,7 @@ from rulebook.generated import engine
 from rulebook.kleene import Truth
 from rulebook.leaves import Leaf
 from rulebook.loader import Law
-from rulebook.person import all_facts, told_facts
+from rulebook.person import all_facts, contradictions, told_facts
 from rulebook.schema import Clock, Duty, DutyRule
 from rulebook.trees import Evaluation, Tree, reason
 
@@ -111,9 +111,8 @@ def decide(facts: DutyFacts, law: Law, *, all_duties: bool = False) -> tuple[Dec
     person = all_facts(told, law, encounter_on)
     on = Evaluation(person, encounter_on, plan.of_duties(person, encounter_on))
     day = _day(law, facts.jurisdiction, encounter_on)
-    contradictory = contradicted(person, engine(law).contradictable)
-    doubted = doubts(told, law, facts.jurisdiction, encounter_on) if contradictory else {}
-    why = _Why(on, day, contradictory, doubted)
+    contradictory = contradictions(told, person, law, encounter_on)
+    why = _Why(on, day, tuple(contradictory), doubts(told, contradictory, law, facts.jurisdiction, encounter_on))
     return tuple(_decide(duty, why, facts, law) for duty in day.duties if all_duties or duty.reported)
 
 

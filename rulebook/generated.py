@@ -10,13 +10,13 @@ from datetime import date
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram, CompiledRule
+from rulebook.compiled import CompiledDerivation, CompiledDuty, CompiledProgram
 from rulebook.contradictions import contradictable, hangs_on
 from rulebook.kleene import NEGATED, Truth
 from rulebook.leaves import AgeLeaf, Leaf, TableLeaf, WithinLeaf
 from rulebook.schema import FactSpec
 from rulebook.trees import AllTree, AnyTree, AtLeastTree, NotTree, Tree
-from rulebook.values import Among, FactMap, Interval, Value, anything, concluded, contested, members
+from rulebook.values import Among, FactMap, Interval, Value, anything, concluded, contested
 
 if TYPE_CHECKING:
     from rulebook.loader import Law
@@ -32,7 +32,6 @@ _SYMBOLS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "==", "ne": "!
 _NUMBER = count(1)
 _KEPT = 8
 """Releases whose code is kept; more than one is in use only while the law changes."""
-_KEPT_DAYS = 64
 
 
 def generate(trees: Iterable[Tree]) -> Evaluate:
@@ -190,18 +189,6 @@ class Plan:
     with the truths of the comparisons for each member: duties do not tell apart members of whom these are equal."""
     dated: dict[date, Any] = field(default_factory=dict)
     """What may change by itself after a day, kept by `rulebook.changes`."""
-    _rules: dict[date, dict[str, tuple[CompiledRule, ...]]] = field(default_factory=dict)
-
-    def rules_on(self, day: date) -> Mapping[str, tuple[CompiledRule, ...]]:
-        """Of each duty that is in force on the day, its rules in their order."""
-        found = self._rules.get(day)
-        if found is None:
-            if len(self._rules) >= _KEPT_DAYS:
-                self._rules.clear()
-            versions = {duty.spec.id: duty.version_on(day) for duty in self.duties}
-            found = {duty_id: version.rules for duty_id, version in versions.items() if version is not None}
-            self._rules[day] = found
-        return found
 
 
 @dataclass(slots=True)
@@ -274,12 +261,11 @@ def _hung_on(trees: Iterable[Tree], law: "Law") -> dict[str, dict[Any, tuple[Tru
     for leaf in leaves.values():
         for fact in leaf.facts:
             by_fact.setdefault(fact, []).append(leaf)
-    return {
-        fact: {one: tuple(leaf.of(one) for leaf in asking) for one in members(everything)}
-        if (everything := anything(law.facts[fact])) is not None
-        else {}
-        for fact, asking in by_fact.items()
-    }
+    found: dict[str, dict[Any, tuple[Truth, ...]]] = {}
+    for fact, asking in by_fact.items():
+        everything = anything(law.facts[fact])
+        found[fact] = {one: tuple(leaf.of(one) for leaf in asking) for one in everything.values} if everything else {}
+    return found
 
 
 def _duty_trees(duties: Iterable[CompiledDuty]) -> Iterator[Tree]:

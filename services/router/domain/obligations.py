@@ -150,11 +150,8 @@ def plan(
         return name
 
     owed_to = ruling.owed_to
-    for notice in standing if ruling.outcome != "review" else ():
-        if notice.recipient_id == owed_to:
-            continue
-        if notice.kind == "withdrawal":
-            continue
+    others = [one for one in standing if one.recipient_id != owed_to and one.kind != "withdrawal"]
+    for notice in others if ruling.outcome != "review" else ():
         if _unread(notice):
             retired.append(Retired(notice.notice_id, "superseded_unsent", None))
             continue

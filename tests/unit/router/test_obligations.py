@@ -183,8 +183,9 @@ def test_what_was_told_stands_until_a_review_is_settled() -> None:
     world = World()
     world.decide(ruling())
     world.send("mo-jo-16", "confirmed")
-    for outcome in ("review", "due"):
-        change = world.decide(ruling(outcome))  # type: ignore[arg-type]
+    outcomes: tuple[Outcome, ...] = ("review", "due")
+    for outcome in outcomes:
+        change = world.decide(ruling(outcome))
         assert change is not None
         assert (change.issues, change.retired) == ((), ())
     world.decide(ruling("review"))
