@@ -15,7 +15,15 @@ NOTICES = "notices"
 DETERMINATIONS = "determinations"
 TRAIL = "trail"
 ACCESS = "access"
-TOPICS = (ENCOUNTERS, NOTICES, DETERMINATIONS, TRAIL, ACCESS)
+READERS = {
+    ENCOUNTERS: ("router", "eligibility", "audit"),
+    NOTICES: ("intake", "audit"),
+    DETERMINATIONS: ("audit",),
+    TRAIL: ("audit",),
+    ACCESS: ("audit",),
+}
+"""The services that must handle each topic: what is published is kept by its producer until all of them have."""
+TOPICS = tuple(READERS)
 
 Outcome = Literal["due", "not_due", "review"]
 ClockKind = Literal["asap", "immediate", "hours", "days", "business_days"]
@@ -254,7 +262,7 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrailCheckpointed(EventData, frozen=True, kw_only=True):
-    """How much of each source the trail holds; covered outbox rows may be dropped."""
+    """How much of each source the trail holds."""
 
     TYPE: ClassVar[str] = "org.firstnotice.trail.checkpointed.v1"
     TOPIC: ClassVar[str] = TRAIL

@@ -1,30 +1,43 @@
 """Consuming: effect, inbox row and offset in one transaction, so that each event takes effect exactly once.
 
 The offset in our database is the truth. It is advanced only from the value that we expect: no row updated means that
-somebody else owns the partition now, and the whole batch is undone.
+somebody else owns the partition now, and the whole batch is undone. A batch that does not begin at that offset is never
+handled (`kernel.steps`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from contracts.envelope import Event, MalformedEvent, decode
-from contracts.events import UnknownEventType
-from kernel.bus import Bus, Delivery, Position, Subscription
+from contracts.envelope import Event
+from kernel.backoff import backoff_seconds
+from kernel.bus import Bus, Delivery, Extent, Handled, Position, Subscription
 from kernel.crashpoints import reach
 from kernel.database import UNAVAILABLE, Database, Transaction
 from kernel.doorbell import wait_for
-from kernel.errors import StaleOwner, Unavailable
-from kernel.parking import Parked, park, parked_keys, take_parked
-from kernel.telemetry import counter, describe, gauge, logger
+from kernel.errors import PoisonEvent, StaleOwner, Unavailable
+from kernel.parking import BEHIND, Parked, admit, dismiss, due_keys, keep_parked, park, read, release, take_parked
+from kernel.steps import in_step
+from kernel.telemetry import counter, describe, hop, logger
 
 BATCH = 500
 FETCH_SECONDS = 0.5
+CHECK_SECONDS = 5.0
+"""How often it is looked whether a topic is still the one that we read."""
+TRIES = 3
+"""How often a batch is tried as a whole before its events are taken one by one."""
+PATIENT_TRIES = 6
+"""The same when the database was in the way, which concerns all events alike, or one alone for ever."""
+RETRY_SECONDS = 0.5
+KEYS_AT_ONCE = 100
 
 HANDLED = counter("events_handled", "Events that took effect", ["service", "topic"])
 REPEATED = counter("events_repeated", "Events that had been handled before", ["service"])
-PARKED = gauge("events_parked", "Events parked because they could not be handled", ["service"])
+PARKINGS = counter("events_parkings", "Times that an event was parked because it could not be handled", ["service"])
+DISCARDED = counter("batches_discarded", "Batches undone because another worker owned a partition", ["service"])
+LOST = counter("events_lost_unread", "Offsets that a log lost before they were handled here", ["service", "topic"])
+SKIPPED = counter("offsets_skipped", "Offsets that hold no record for us", ["service"])
 
 log = logger(__name__)
 
@@ -35,10 +48,15 @@ class Received:
 
     event: Event
     delivery: Delivery
+    generation: str
+    """Of the log that brought it: `delivery.offset` is one of that log's."""
 
 
 Handler = Callable[[Transaction, Sequence[Received]], Awaitable[None]]
-"""Takes new events of one topic in order; makes their effect part of the transaction, and never commits."""
+"""Takes new events of one topic in order; makes their effect part of the transaction, and never commits.
+
+Raises PoisonEvent for an event that no later try can change; whatever else it raises is tried again.
+"""
 
 
 def on_events(handler: Callable[[Transaction, Sequence[Event]], Awaitable[None]]) -> Handler:
@@ -51,19 +69,21 @@ def on_events(handler: Callable[[Transaction, Sequence[Event]], Awaitable[None]]
 
 
 class Consumer:
-    """One service's reader of the topics it has handlers for."""
+    """One service's reader of the topics it has handlers for; any number of replicas share the partitions."""
 
     def __init__(
         self,
         database: Database,
         bus: Bus,
         *,
-        member: str,
         handlers: Mapping[str, Handler],
+        member: str | None = None,
         repeated: Handler | None = None,
         rest_seconds: float = 0.0,
     ) -> None:
-        """`repeated` is shown, in the same transaction, what had been handled before and came again.
+        """`member` names a replica that always comes back under this name; without it, members come and go.
+
+        `repeated` is shown, in the same transaction, what had been handled before and came again.
 
         `rest_seconds`: pause after each batch that was not full, for a reader whom nobody waits for. An event that
         comes after a quiet time is still taken at once; in a busy one, batches of many cost what batches of one did.
@@ -75,7 +95,12 @@ class Consumer:
         self._handlers = handlers
         self._repeated = repeated
         self._rest_seconds = rest_seconds
+        self._generations: Mapping[str, str] = {}
         self._nexts: dict[Position, int] = {}
+        self._since: dict[Position, int] = {}
+        self._sought: set[Position] = set()
+        self._failures = 0
+        """Times in a row that a batch was not handled."""
         self.stale_batches = 0
         """Batches discarded because another worker owned the partition."""
 
@@ -84,153 +109,242 @@ class Consumer:
         return frozenset(self._nexts)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises Unavailable: run it again, it resumes where the database says."""
-        generation = await self._bus.generation()
-        await self.retry_parked()
+        """Until `stop`. Raises Unavailable when the bus is away: run it again, it resumes where the database says."""
+        clock = asyncio.get_running_loop()
         async with self._bus.subscribe(self._group, tuple(self._handlers), self._member) as subscription:
-            self._nexts.clear()
+            self._forget(tuple(self._nexts))
+            self._generations = await self._bus.generations(tuple(self._handlers))
+            check_at = clock.time() + CHECK_SECONDS
             while not stop.is_set():
                 deliveries = await subscription.fetch(BATCH, FETCH_SECONDS)
-                if await self._position(subscription, generation):
-                    continue
-                fresh = [one for one in deliveries if one.offset >= self._nexts.get(one.position, one.offset + 1)]
-                if not fresh:
-                    continue
+                self._forget([one for one in self._nexts if one not in subscription.assigned()])
                 try:
-                    await self._consume(generation, fresh)
-                except StaleOwner as error:
-                    log.warning("a batch is discarded: another worker owns its partition", error=error)
-                    self.stale_batches += 1
-                    self._nexts.clear()
+                    # First what came for partitions that we hold: seeking new ones may drop what was fetched.
+                    await self._take(subscription, deliveries)
+                    if clock.time() >= check_at:
+                        check_at = clock.time() + CHECK_SECONDS
+                        await self._notice_new_logs()
+                    await self._seek(subscription)
+                except Unavailable as error:
+                    # The group is not left for it: others would have to share anew, and find the same database.
+                    self._failures += 1
+                    self._forget(tuple(self._nexts))
+                    log.warning("events wait", service=self._group, reason=describe(error), attempts=self._failures)
+                    await wait_for(stop, backoff_seconds(self._failures))
                     continue
-                await subscription.handled({one.position: self._nexts[one.position] for one in fresh})
-                if len(deliveries) < BATCH and self._rest_seconds:
+                if deliveries and len(deliveries) < BATCH and self._rest_seconds:
                     await wait_for(stop, self._rest_seconds)
 
-    async def _position(self, subscription: Subscription, generation: str) -> bool:
-        """Seeks partitions that are new to us to where the database says; True if there were any."""
-        assigned = subscription.assigned()
-        for position in set(self._nexts) - assigned:
-            del self._nexts[position]
-        new = sorted(assigned - set(self._nexts))
+    async def _take(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+        """Handles what is in step. Raises Unavailable."""
+        step = in_step(self._nexts, self._sought, deliveries)
+        if step.skipped:
+            SKIPPED.labels(self._group).inc(step.skipped)
+        if step.batch:
+            try:
+                await self._consume(step.batch)
+            except StaleOwner as error:
+                log.warning("a batch is discarded: another worker owns its partition", error=error)
+                self.stale_batches += 1
+                DISCARDED.labels(self._group).inc()
+                self._forget(tuple(self._nexts))
+                return
+            self._failures = 0
+            await subscription.handled(
+                {
+                    position: Handled(self._generations[position.topic], self._since[position], self._nexts[position])
+                    for position in {one.position for one in step.batch}
+                }
+            )
+        self._forget(step.out_of_step)
+
+    def _forget(self, positions: Sequence[Position] | frozenset[Position]) -> None:
+        """Where to go on with these is to be looked up again."""
+        for position in positions:
+            self._nexts.pop(position, None)
+            self._since.pop(position, None)
+            self._sought.discard(position)
+
+    async def _notice_new_logs(self) -> None:
+        """A topic that was made anew while we read is another log. Raises Unavailable."""
+        found = await self._bus.generations(tuple(self._handlers))
+        changed = {topic for topic in self._handlers if found.get(topic) != self._generations.get(topic)}
+        if changed:
+            self._generations = found
+            self._forget([position for position in self._nexts if position.topic in changed])
+
+    # -- where to read --
+
+    async def _seek(self, subscription: Subscription) -> None:
+        """Seeks partitions that are new to us to where the database says. Raises Unavailable."""
+        new = sorted(one for one in subscription.assigned() - set(self._nexts) if one.topic in self._generations)
         if not new:
-            return False
-        bounds = await subscription.bounds(new)
+            return
+        extents = await self._bus.extents({position.topic for position in new})
         async with self._database.transaction() as tx:
-            await tx.driver.execute(
-                """
-                INSERT INTO bus_offset (bus, generation, topic, partition, next)
-                SELECT $1, $2, * FROM unnest($3::text[], $4::integer[], $5::bigint[]) ON CONFLICT DO NOTHING
-                """,
-                self._bus.name,
-                generation,
-                [position.topic for position in new],
-                [position.partition for position in new],
-                [bounds[position][0] for position in new],
-            )
-            rows = await tx.driver.fetch(
-                "SELECT topic, partition, next FROM bus_offset WHERE bus = $1 AND generation = $2",
-                self._bus.name,
-                generation,
-            )
-            stored = {Position(row["topic"], row["partition"]): row["next"] for row in rows}
-            for position in new:
-                first, end = bounds[position]
-                if not first <= stored[position] <= end:
-                    # The topic was made anew, or has expired what we had not read. Reading from its beginning
-                    # loses nothing: the inbox knows what was handled.
-                    log.error("an offset is not in the log any more; reading from the beginning", topic=position.topic)
-                    await _set_offset(tx, self._bus.name, generation, position, first)
-                    stored[position] = first
-        for position in new:
-            self._nexts[position] = stored[position]
-            subscription.seek(position, stored[position])
-        return True
+            stored = await self._stored(tx, {position: extents[position] for position in new})
+        for position, (next, since) in stored.items():
+            self._nexts[position], self._since[position] = next, since
+            self._sought.add(position)
+            subscription.seek(position, next)
 
-    async def _consume(self, generation: str, deliveries: Sequence[Delivery]) -> None:
-        """One batch, wholly or, when a handler fails on it, event by event with the bad ones parked."""
-        try:
-            await self._transact(generation, deliveries, one_by_one=False)
-        except (Unavailable, StaleOwner, *UNAVAILABLE):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises must not stop the others' events
-            log.warning("a batch failed and is taken event by event", reason=describe(error))
-            await self._transact(generation, deliveries, one_by_one=True)
+    async def _stored(self, tx: Transaction, extents: Mapping[Position, Extent]) -> Mapping[Position, tuple[int, int]]:
+        rows = await tx.driver.fetch(
+            """
+            WITH new AS (
+                INSERT INTO bus_offset (bus, generation, topic, partition, next, since)
+                SELECT $1, generation, topic, partition, first, first
+                FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[])
+                    AS place(generation, topic, partition, first)
+                ON CONFLICT DO NOTHING
+            )
+            SELECT topic, partition, next, since
+            FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[])
+                AS place(generation, topic, partition, first)
+            LEFT JOIN LATERAL (
+                SELECT next, since FROM bus_offset WHERE bus = $1 AND bus_offset.generation = place.generation
+                    AND bus_offset.topic = place.topic AND bus_offset.partition = place.partition
+            ) AS known ON true
+            """,
+            self._bus.name,
+            [self._generations[position.topic] for position in extents],
+            [position.topic for position in extents],
+            [position.partition for position in extents],
+            [extent.first for extent in extents.values()],
+        )
+        stored = {}
+        for row in rows:
+            position = Position(row["topic"], row["partition"])
+            extent = extents[position]
+            next, since = (extent.first, extent.first) if row["next"] is None else (row["next"], row["since"])
+            if not extent.first <= next <= extent.end:
+                # It expired what we had not read, or its end went back. Reading from its beginning loses nothing: the
+                # inbox knows what was handled, and the producers send again what is not there (`kernel.keeper`).
+                missing = max(0, extent.first - next)
+                LOST.labels(self._group, position.topic).inc(missing)
+                log.error(
+                    "an offset is not in the log any more; reading from the beginning",
+                    topic=position.topic,
+                    partition=position.partition,
+                    next=next,
+                    count=missing,
+                )
+                next = since = extent.first
+                await _set_offset(tx, self._bus.name, self._generations[position.topic], position, next, since)
+            stored[position] = (next, since)
+        return stored
 
-    async def _transact(self, generation: str, deliveries: Sequence[Delivery], *, one_by_one: bool) -> None:
+    # -- one batch --
+
+    async def _consume(self, deliveries: Sequence[Delivery]) -> None:
+        """Handles a batch wholly; or, when that failed a few times, event by event with those parked that still fail.
+
+        Raises Unavailable, StaleOwner.
+        """
+        alone = self._failures >= PATIENT_TRIES
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._transact(deliveries, alone=alone)
+            except (Unavailable, StaleOwner):
+                raise
+            except Exception as error:
+                if alone:
+                    raise Unavailable(f"a batch fails outside of its events ({describe(error)})") from error
+                log.warning("a batch failed", service=self._group, reason=describe(error), attempt=attempt)
+                alone = attempt == TRIES - 1 or isinstance(error, PoisonEvent)
+                if not alone:
+                    await asyncio.sleep(backoff_seconds(attempt))
+
+    async def _transact(self, deliveries: Sequence[Delivery], *, alone: bool) -> None:
         nexts = {one.position: one.offset + 1 for one in deliveries}
         received: list[Received] = []
-        unreadable: list[Parked] = []
+        parked: list[Parked] = []
+        behind: set[UUID] = set()
         for delivery in deliveries:
-            record = delivery.record
-            try:
-                event = decode(str(record.key).encode(), record.headers, record.value)
-                received.append(Received(event, delivery))
-            except (MalformedEvent, UnknownEventType) as error:
-                unreadable.append(Parked(delivery, None, describe(error)))
-        async with self._database.transaction() as tx:
-            new, parked = await self._admit(tx, generation, nexts, received)
-            await park(tx, unreadable)
-            if one_by_one:
-                await self._isolate(tx, new)
+            event = read(delivery)
+            if isinstance(event, Parked):
+                parked.append(event)
+                if event.blocks:
+                    behind.add(delivery.record.key)
+            elif delivery.record.key in behind:
+                parked.append(Parked(delivery, event.id, BEHIND))
             else:
-                await self._handle(tx, await self._park_behind(tx, new, parked))
-            if self._repeated is not None and len(new) < len(received):
-                fresh = {id(one) for one in new}
-                await self._repeated(tx, [one for one in received if id(one) not in fresh])
+                received.append(Received(event, delivery, self._generations[delivery.position.topic]))
+        async with self._database.transaction() as tx:
+            new, repeated, late = await self._admit(tx, nexts, received)
+            parked += [Parked(one.delivery, one.event.id, BEHIND) for one in late]
+            if alone:
+                failed = await self._isolate(tx, new)
+                await dismiss(tx, [one.event_id for one in failed if one.event_id is not None])
+                parked += failed
+            else:
+                await self._handle(tx, new)
+            parked.sort(key=lambda one: (one.delivery.position, one.delivery.offset))
+            await park(tx, parked, self._generations)
+            if self._repeated is not None and repeated:
+                await self._repeated(tx, repeated)
             reach("consumer.before_commit")
         reach("consumer.after_commit")
         self._nexts.update(nexts)
-        REPEATED.labels(self._group).inc(len(received) - len(new))
+        self._sought.difference_update(nexts)
+        REPEATED.labels(self._group).inc(len(repeated))
+        for delivery in deliveries:
+            if delivery.published_at is not None:
+                hop(self._group, "handle", delivery.published_at)
+        for one in parked:
+            self._alarm(one)
 
     async def _admit(
-        self, tx: Transaction, generation: str, nexts: Mapping[Position, int], received: Sequence[Received]
-    ) -> tuple[list[Received], set[UUID]]:
+        self, tx: Transaction, nexts: Mapping[Position, int], received: Sequence[Received]
+    ) -> tuple[list[Received], list[Received], list[Received]]:
         """Advances our offsets and notes the events as handled, in one statement.
 
-        Returns those that this service never handled, and which of their keys are parked. Raises StaleOwner.
+        Returns those that this service never handled, those that it had, and those whose key is parked, which are not
+        noted. Raises StaleOwner.
         """
         row = await tx.driver.fetchrow(
             """
             WITH advanced AS (
                 UPDATE bus_offset SET next = news.next
-                FROM unnest($3::text[], $4::integer[], $5::bigint[], $6::bigint[])
-                    AS news(topic, partition, expected, next)
-                WHERE bus = $1 AND generation = $2 AND bus_offset.topic = news.topic
+                FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
+                    AS news(generation, topic, partition, expected, next)
+                WHERE bus = $1 AND bus_offset.generation = news.generation AND bus_offset.topic = news.topic
                     AND bus_offset.partition = news.partition AND bus_offset.next = news.expected
                 RETURNING 1
+            ), waiting AS MATERIALIZED (
+                -- Locked: whoever is about to free the key has done so, or comes after us.
+                SELECT key FROM parked WHERE blocks AND key = ANY($8::uuid[]) ORDER BY id FOR NO KEY UPDATE
             ), new AS (
-                INSERT INTO inbox (event_id) SELECT unnest($7::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id
+                INSERT INTO inbox (event_id)
+                SELECT event_id FROM unnest($7::uuid[], $8::uuid[]) AS event(event_id, key)
+                WHERE key NOT IN (SELECT key FROM waiting)
+                ON CONFLICT DO NOTHING RETURNING event_id
             )
             SELECT (SELECT count(*) FROM advanced) AS advanced, ARRAY(SELECT event_id FROM new) AS new,
-                ARRAY(SELECT DISTINCT key FROM parked WHERE key = ANY($8::uuid[])) AS parked
+                ARRAY(SELECT key FROM waiting) AS waiting
             """,
             self._bus.name,
-            generation,
+            [self._generations[position.topic] for position in nexts],
             [position.topic for position in nexts],
             [position.partition for position in nexts],
             [self._nexts[position] for position in nexts],
             list(nexts.values()),
             [one.event.id for one in received],
-            list({one.event.key for one in received}),
+            [one.event.key for one in received],
         )
         if row["advanced"] != len(nexts):
             raise StaleOwner("another worker has advanced an offset; this batch is discarded and read again")
-        unseen = set(row["new"])
-        new = []
+        unseen, waiting = set(row["new"]), set(row["waiting"])
+        new, repeated, late = [], [], []
         for one in received:
-            if one.event.id in unseen:
+            if one.event.key in waiting:
+                late.append(one)
+            elif one.event.id in unseen:
                 unseen.remove(one.event.id)
                 new.append(one)
-        return new, set(row["parked"])
-
-    async def _park_behind(
-        self, tx: Transaction, received: Sequence[Received], keys: Container[UUID]
-    ) -> list[Received]:
-        """Parks events whose key is parked already, to keep the order of each key; returns the others."""
-        behind = [one for one in received if one.event.key in keys]
-        await park(tx, [Parked(one.delivery, one.event.id, "an earlier event of its key is parked") for one in behind])
-        return [one for one in received if one.event.key not in keys]
+            else:
+                repeated.append(one)
+        return new, repeated, late
 
     async def _handle(self, tx: Transaction, received: Sequence[Received]) -> None:
         for topic, handler in self._handlers.items():
@@ -239,54 +353,101 @@ class Consumer:
                 await handler(tx, batch)
                 HANDLED.labels(self._group, topic).inc(len(batch))
 
-    async def _isolate(self, tx: Transaction, received: Sequence[Received]) -> None:
+    async def _isolate(self, tx: Transaction, received: Sequence[Received]) -> list[Parked]:
+        """Each event by itself; returns those that fail, with those of their keys behind them.
+
+        Raises Unavailable when the database is in the way of every one of them.
+        """
+        failed: list[Parked] = []
+        keys: set[UUID] = set()
+        stopped: Exception | None = None
         for one in received:
-            if not await self._park_behind(tx, [one], await parked_keys(tx, {one.event.key})):
+            if one.event.key in keys:
+                failed.append(Parked(one.delivery, one.event.id, BEHIND))
                 continue
             try:
                 async with tx.savepoint():
                     await self._handle(tx, [one])
-            except (Unavailable, StaleOwner, *UNAVAILABLE):
+            except StaleOwner:
                 raise
+            except (Unavailable, *UNAVAILABLE) as error:
+                if self._failures < PATIENT_TRIES or tx.driver.is_closed():
+                    raise
+                stopped = error
+                failed.append(Parked(one.delivery, one.event.id, describe(error)))
             except Exception as error:  # noqa: BLE001 - parked with its reason, alarmed and retried
-                log.error("an event is parked", reason=describe(error), event_id=str(one.event.id))
-                await park(tx, [Parked(one.delivery, one.event.id, describe(error))])
-                PARKED.labels(self._group).inc()
+                failed.append(Parked(one.delivery, one.event.id, describe(error)))
+            else:
+                continue
+            keys.add(one.event.key)
+        if stopped is not None and len(failed) == len(received):
+            raise Unavailable(f"no event can be handled ({describe(stopped)})")
+        return failed
 
-    async def retry_parked(self) -> int:
-        """Tries parked events again, key by key in order; returns how many took effect. Done at every start."""
+    def _alarm(self, one: Parked) -> None:
+        PARKINGS.labels(self._group).inc()
+        log.error(
+            "an event is parked",
+            service=self._group,
+            reason=one.reason,
+            event_id=one.event_id,
+            topic=one.delivery.position.topic,
+            partition=one.delivery.position.partition,
+            offset=one.delivery.offset,
+        )
+
+    # -- what is parked --
+
+    async def retry(self, stop: asyncio.Event) -> None:
+        """The loop that tries parked events again, each key in its own time. Raises Unavailable: run it again."""
+        while not stop.is_set():
+            await self.retry_due()
+            await wait_for(stop, RETRY_SECONDS)
+
+    async def retry_due(self) -> int:
+        """Tries what is due, key by key in order; returns how many events took effect. Raises Unavailable."""
+        async with self._database.transaction() as tx:
+            keys = await due_keys(tx, KEYS_AT_ONCE)
         done = 0
-        async with self._database.transaction() as tx:
-            keys = await parked_keys(tx, None)
-        for key in keys:
+        for key, blocks in keys:
             async with self._database.transaction() as tx:
-                for row_id, delivery in await take_parked(tx, key):
-                    record = delivery.record
+                for waiting in await take_parked(tx, key, blocks):
+                    event = read(waiting.delivery)
                     try:
-                        event = decode(str(record.key).encode(), record.headers, record.value)
+                        if isinstance(event, Parked):
+                            raise PoisonEvent(event.reason)
                         async with tx.savepoint():
-                            await self._handle(tx, [Received(event, delivery)])
-                    except (Unavailable, *UNAVAILABLE):
-                        raise
-                    except Exception as error:  # noqa: BLE001 - it stays parked, and so do those behind it
-                        log.warning("an event stays parked", reason=describe(error))
-                        await tx.driver.execute("UPDATE parked SET tries = tries + 1 WHERE id = $1", row_id)
+                            if await admit(tx, event.id):
+                                await self._handle(tx, [Received(event, waiting.delivery, waiting.generation)])
+                    except (Unavailable, *UNAVAILABLE) as error:
+                        if tx.driver.is_closed():
+                            raise
+                        await keep_parked(tx, waiting, describe(error))
                         break
-                    await tx.driver.execute("DELETE FROM parked WHERE id = $1", row_id)
-                    done += 1
-        async with self._database.transaction() as tx:
-            PARKED.labels(self._group).set(await tx.driver.fetchval("SELECT count(*) FROM parked"))
+                    except Exception as error:  # noqa: BLE001 - it stays parked, and so do those behind it
+                        await keep_parked(tx, waiting, event.reason if isinstance(event, Parked) else describe(error))
+                        if blocks:
+                            break
+                    else:
+                        await release(tx, waiting)
+                        done += 1
+        if done:
+            log.info("parked events took effect", service=self._group, count=done)
         return done
 
 
-async def _set_offset(tx: Transaction, bus: str, generation: str, position: Position, offset: int) -> None:
+async def _set_offset(tx: Transaction, bus: str, generation: str, position: Position, next: int, since: int) -> None:
     await tx.driver.execute(
-        "UPDATE bus_offset SET next = $5 WHERE bus = $1 AND generation = $2 AND topic = $3 AND partition = $4",
+        """
+        UPDATE bus_offset SET next = $5, since = $6
+        WHERE bus = $1 AND generation = $2 AND topic = $3 AND partition = $4
+        """,
         bus,
         generation,
         position.topic,
         position.partition,
-        offset,
+        next,
+        since,
     )
 
 
@@ -295,4 +456,4 @@ async def replay_from(tx: Transaction, bus: str, generation: str, position: Posi
 
     To make them take effect again, delete their inbox rows in the same transaction.
     """
-    await _set_offset(tx, bus, generation, position, offset)
+    await _set_offset(tx, bus, generation, position, offset, offset)

@@ -1,4 +1,7 @@
-"""Tables that carry events in and out of a service; each service has its own set, in its own schema."""
+"""Tables that carry events in and out of a service; each service has its own set, in its own schema.
+
+What a released migration has executed never changes: each version adds to those before it.
+"""
 
 from contracts.envelope import SHARDS
 
@@ -122,3 +125,44 @@ EMBEDDED_LOG_V1: tuple[str, ...] = (
     "GRANT DELETE ON member, record TO fn_intake, fn_router, fn_eligibility, fn_audit",
 )
 """The embedded event log, in schema `bus`."""
+
+MESSAGING_V2: tuple[str, ...] = (
+    # A published row stays in `outbox`, with its place in the log, until every group that must handle it has. A refused
+    # one is larger than the log will ever take. `outbox_sent` is what 0.1.0 still writes, and goes in a later release.
+    """
+    ALTER TABLE outbox
+        ADD COLUMN published_at timestamptz,
+        ADD COLUMN generation text,
+        ADD COLUMN partition integer,
+        ADD COLUMN "offset" bigint,
+        ADD COLUMN refused text
+    """,
+    "CREATE INDEX outbox_pending ON outbox (shard, topic, id) WHERE published_at IS NULL",
+    """
+    CREATE INDEX outbox_published ON outbox (topic, generation, partition, "offset") WHERE published_at IS NOT NULL
+    """,
+    "CREATE INDEX outbox_refused ON outbox (key, id) WHERE refused IS NOT NULL",
+    # What was sent and is not in the trail yet is kept on, as sent to a log that nobody knows: it is sent once more.
+    """
+    INSERT INTO outbox (shard, sequence, topic, key, event_id, headers, value, published_at, generation, partition,
+        "offset")
+    SELECT sent.shard, sequence, topic, key, event_id, headers, value, now(), '', 0, 0
+    FROM outbox_sent AS sent JOIN outbox_shard USING (shard) WHERE sequence > covered ORDER BY sent.shard, sequence
+    """,
+    # Where the present run of handled offsets without a hole began.
+    "ALTER TABLE bus_offset ADD COLUMN since bigint NOT NULL DEFAULT 0",
+    "CREATE INDEX inbox_handled_at ON inbox USING brin (handled_at)",
+    # A record that is no event of ours blocks nobody; those behind another wait for it ('infinity').
+    """
+    ALTER TABLE parked
+        ADD COLUMN generation text NOT NULL DEFAULT '',
+        ADD COLUMN blocks boolean NOT NULL DEFAULT true,
+        ADD COLUMN next_try_at timestamptz NOT NULL DEFAULT now()
+    """,
+    "CREATE INDEX parked_next_try ON parked (next_try_at)",
+)
+
+EMBEDDED_LOG_V2: tuple[str, ...] = (
+    # The appender numbers events in the statement that stores them: what it learns there is beside the headers.
+    "ALTER TABLE record ADD COLUMN shard smallint, ADD COLUMN sequence bigint",
+)

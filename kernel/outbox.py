@@ -1,19 +1,25 @@
-"""The outbox: events are written in the transaction of the state they tell of, and published by the relay later.
+"""The outbox: events are told in the transaction of the state they tell of, or not at all.
 
-A row waits in `outbox` until the bus has it, then stays in `outbox_sent` until a checkpoint of the trail covers it.
+Where the event log lives in this very database (`kernel.bus.Log`) they are written to it directly. Elsewhere a row
+waits in `outbox` for the relay, and stays there, published, until every service that must handle it has: what the
+broker loses is sent again with the same bytes (`kernel.keeper`).
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Sequence
+from operator import itemgetter
 
 import msgspec
 
 from contracts.envelope import Event, Headers, encode_headers, encode_value, shard_of
-from kernel.database import Transaction
+from kernel.bus import LARGEST_RECORD, Bus, Log, Message
+from kernel.database import Database, Transaction
 from kernel.doorbell import Doorbell
+from kernel.errors import TooLarge
 
 _encode_headers = msgspec.msgpack.Encoder().encode
 _decode_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
+_STAMP = 64
+"""Bytes that the two headers of the sequence number take at most."""
 
 
 def pack_headers(headers: Headers) -> bytes:
@@ -28,80 +34,77 @@ def unpack_headers(content: bytes) -> Headers:
 class Outbox:
     """What one service has to tell. `source` is its name, as in the events' CloudEvents source."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, bus: Bus | None = None) -> None:
+        """`bus` is written directly when it is a `Log`; without it, or with a broker, rows wait for a relay."""
         self.source = f"/firstnotice/{source}"
         self.doorbell = Doorbell()
+        self._log = bus if isinstance(bus, Log) else None
+        self._adopted = False
 
     async def append(self, tx: Transaction, events: Sequence[Event]) -> None:
-        """Writes the events; they are published if and only if this transaction commits.
+        """Takes the events; they are published if and only if this transaction commits.
 
-        Events of one key that are appended by different transactions keep their order only if those transactions
-        lock the same row first.
+        They are written as its last act. Events of one key that are appended by different transactions keep their
+        order only if those transactions lock the same row first. Raises TooLarge for what the bus cannot carry.
         """
-        if not events:
+        tx.last.extend((self._write, _message(event)) for event in events)
+
+    async def _write(self, tx: Transaction, messages: list[Message]) -> None:
+        if self._log is not None:
+            await self._write_log(tx, self._log, messages)
             return
         await tx.driver.execute(
             """
             INSERT INTO outbox (shard, topic, key, event_id, headers, value)
             SELECT * FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bytea[], $6::bytea[])
             """,
-            [shard_of(event.key) for event in events],
-            [event.topic for event in events],
-            [event.key for event in events],
-            [event.id for event in events],
-            [pack_headers(encode_headers(event)) for event in events],
-            [encode_value(event) for event in events],
+            [message.shard for message in messages],
+            [message.topic for message in messages],
+            [message.key for message in messages],
+            [message.event_id for message in messages],
+            [message.headers for message in messages],
+            [message.value for message in messages],
         )
         tx.after_commit.append(self.doorbell.ring)
 
+    async def _write_log(self, tx: Transaction, log: Log, messages: Sequence[Message]) -> None:
+        if not self._adopted:
+            messages = [*await _left_over(tx), *messages]
+        if messages:
+            topics = {message.topic for message in messages}
+            await log.append(tx.driver, messages)
+            tx.after_commit.append(lambda: log.announce(topics))
+        tx.after_commit.append(self._now_adopted)
 
-async def covered(tx: Transaction, through: Mapping[int, int]) -> None:
-    """Notes how far the trail holds this service's events: shard to last sequence number."""
-    await tx.driver.execute(
+    def _now_adopted(self) -> None:
+        self._adopted = True
+
+    async def adopt(self, database: Database) -> None:
+        """Where the log is in this database: writes to it what an installation or a release that had a relay left in
+        the outbox. The first append does the same, so that nothing overtakes it. Raises Unavailable.
         """
-        UPDATE outbox_shard SET covered = greatest(covered, news.through)
-        FROM unnest($1::smallint[], $2::bigint[]) AS news(shard, through) WHERE outbox_shard.shard = news.shard
-        """,
-        list(through.keys()),
-        list(through.values()),
+        if self._log is not None and not self._adopted:
+            async with database.transaction() as tx:
+                await self._write_log(tx, self._log, ())
+
+
+async def _left_over(tx: Transaction) -> list[Message]:
+    rows = await tx.driver.fetch("DELETE FROM outbox RETURNING id, shard, topic, key, event_id, headers, value")
+    return [
+        Message(row["shard"], row["topic"], row["key"], row["event_id"], row["headers"], row["value"])
+        for row in sorted(rows, key=itemgetter("id"))
+    ]
+
+
+def _message(event: Event) -> Message:
+    message = Message(
+        shard=shard_of(event.key),
+        topic=event.topic,
+        key=event.key,
+        event_id=event.id,
+        headers=pack_headers(encode_headers(event)),
+        value=encode_value(event),
     )
-
-
-async def redrive(tx: Transaction) -> int:
-    """Puts every sent but uncovered event back in line, with the same bytes and sequence numbers; returns how many.
-
-    For a broker that lost what it had acknowledged. Consumers recognise by event id what they have seen.
-    """
-    status: str = await tx.driver.execute(
-        """
-        INSERT INTO outbox (shard, topic, key, event_id, headers, value, sequence)
-        SELECT sent.shard, topic, key, event_id, headers, value, sequence
-        FROM outbox_sent AS sent JOIN outbox_shard USING (shard)
-        WHERE sequence > covered ORDER BY sent.shard, sequence
-        """
-    )
-    return int(status.split()[-1])
-
-
-async def roll_partitions(tx: Transaction, today: date) -> None:
-    """Makes the partitions of today and tomorrow, and drops past ones that the trail covers wholly."""
-    for day in (today, today + timedelta(days=1)):
-        await tx.driver.execute(
-            f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF outbox_sent"
-            f" FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
-        )
-    rows = await tx.driver.fetch(
-        "SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid"
-        " WHERE inhparent = 'outbox_sent'::regclass AND relname < $1 AND relname <> 'outbox_sent_default'",
-        _partition(today),
-    )
-    for (name,) in rows:
-        uncovered = await tx.driver.fetchval(
-            f"SELECT EXISTS (SELECT FROM {name} JOIN outbox_shard USING (shard) WHERE sequence > covered)"
-        )
-        if not uncovered:
-            await tx.driver.execute(f"DROP TABLE {name}")
-
-
-def _partition(day: date) -> str:
-    return f"outbox_sent_{day:%Y%m%d}"
+    if (size := len(message.headers) + len(message.value) + _STAMP) > LARGEST_RECORD:
+        raise TooLarge(f"an event of {size} bytes is larger than the {LARGEST_RECORD} that the event log carries")
+    return message

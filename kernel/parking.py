@@ -1,12 +1,25 @@
-"""Events that cannot be handled wait here, with the later ones of their key behind them; everything else moves on."""
+"""Events that cannot be handled wait here, with the later ones of their key behind them; everything else moves on.
 
-from collections.abc import Sequence
+What failed may heal, by a later release or by itself, so each key is tried again on a timer, for ever, ever more
+rarely. Taking effect from here goes through the inbox as from the bus: an event that came again meanwhile has no
+second effect.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from contracts.envelope import Event, MalformedEvent, decode
+from contracts.events import UnknownEventType
 from kernel.bus import Delivery, Position, Record
 from kernel.database import Transaction
 from kernel.outbox import pack_headers, unpack_headers
+from kernel.telemetry import describe
+
+BEHIND = "an earlier event of its key is parked"
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,55 +28,129 @@ class Parked:
     event_id: UUID | None
     reason: str
     """What failed and where in the code; never the error's own text, which may hold a person's data."""
+    blocks: bool = True
+    """Whether later events of its key wait behind it. A record that is no event of ours has no place in their order."""
 
 
-async def park(tx: Transaction, parked: Sequence[Parked]) -> None:
-    """Stores the records as they came; person facts in them are sealed."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A parked record, as it is tried again."""
+
+    id: int
+    delivery: Delivery
+    generation: str
+    tries: int
+
+
+def read(delivery: Delivery) -> Event | Parked:
+    """The event that a record carries, or why it is parked. Total: whatever is wrong with a record stays with it."""
+    record = delivery.record
+    try:
+        return decode(str(record.key).encode(), record.headers, record.value)
+    except UnknownEventType as error:
+        # An event of ours, of a newer release: the next ones of its key rest on it.
+        return Parked(delivery, None, describe(error))
+    except MalformedEvent as error:
+        return Parked(delivery, None, describe(error), blocks=False)
+    except Exception as error:  # noqa: BLE001 - nothing that anybody can write to a topic may stop its readers
+        return Parked(delivery, None, describe(error), blocks=False)
+
+
+async def park(tx: Transaction, parked: Sequence[Parked], generations: Mapping[str, str]) -> None:
+    """Stores the records as they came, in this order; person facts in them are sealed. `generations` by topic."""
     if not parked:
         return
     await tx.driver.executemany(
         """
-        INSERT INTO parked (key, event_id, topic, partition, "offset", headers, value, reason)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        INSERT INTO parked
+            (key, event_id, generation, topic, partition, "offset", headers, value, reason, blocks, next_try_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce(now() + make_interval(secs => $11), 'infinity'))
         """,
         [
             (
                 one.delivery.record.key,
                 one.event_id,
+                generations[one.delivery.position.topic],
                 one.delivery.position.topic,
                 one.delivery.position.partition,
                 one.delivery.offset,
                 pack_headers(one.delivery.record.headers),
                 one.delivery.record.value,
                 one.reason,
+                one.blocks,
+                None if one.reason == BEHIND else FIRST_RETRY_SECONDS,
             )
             for one in parked
         ],
     )
 
 
-async def parked_keys(tx: Transaction, among: set[UUID] | None) -> list[UUID]:
-    """Keys that have parked events, oldest first; `among` limits the search."""
-    if among is not None and not among:
+async def due_keys(tx: Transaction, limit: int) -> list[tuple[UUID, bool]]:
+    """Keys whose first parked record is to be tried now, and whether it blocks; oldest first."""
+    rows = await tx.driver.fetch(
+        """
+        SELECT key, blocks FROM parked AS head
+        WHERE next_try_at <= now() AND (NOT blocks OR NOT EXISTS (
+            SELECT FROM parked WHERE parked.key = head.key AND parked.blocks AND parked.id < head.id
+        ))
+        GROUP BY key, blocks ORDER BY min(id) LIMIT $1
+        """,
+        limit,
+    )
+    return [(row["key"], row["blocks"]) for row in rows]
+
+
+async def take_parked(tx: Transaction, key: UUID, blocks: bool) -> list[Waiting]:
+    """Parked records of a key in order; none while somebody else tries this key. A consumer that comes upon one of them
+    waits until this transaction ends, and then finds the key free or still parked.
+    """
+    if not await tx.driver.fetchval(
+        "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.parked'), hashtext($1::uuid::text))", key
+    ):
         return []
     rows = await tx.driver.fetch(
-        "SELECT key FROM parked WHERE $1::uuid[] IS NULL OR key = ANY($1) GROUP BY key ORDER BY min(id)",
-        None if among is None else list(among),
+        """
+        SELECT * FROM parked WHERE key = $1 AND blocks = $2 AND (blocks OR next_try_at <= now())
+        ORDER BY id LIMIT 1000 FOR UPDATE
+        """,
+        key,
+        blocks,
     )
-    return [row["key"] for row in rows]
+    return [Waiting(row["id"], _delivery(row), row["generation"], row["tries"]) for row in rows]
 
 
-async def take_parked(tx: Transaction, key: UUID) -> list[tuple[int, Delivery]]:
-    """All parked records of a key in order, locked for this transaction."""
-    rows = await tx.driver.fetch("SELECT * FROM parked WHERE key = $1 ORDER BY id FOR UPDATE SKIP LOCKED", key)
-    return [
-        (
-            row["id"],
-            Delivery(
-                Position(row["topic"], row["partition"]),
-                row["offset"],
-                Record(row["topic"], row["key"], unpack_headers(row["headers"]), row["value"]),
-            ),
+async def keep_parked(tx: Transaction, one: Waiting, reason: str) -> None:
+    """It failed again: the next try is later."""
+    await tx.driver.execute(
+        """
+        UPDATE parked SET tries = tries + 1, reason = $2, next_try_at = now() + make_interval(secs => $3) WHERE id = $1
+        """,
+        one.id,
+        reason,
+        min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(one.tries, 16)),
+    )
+
+
+async def release(tx: Transaction, one: Waiting) -> None:
+    """It took effect; the one behind it is next."""
+    await tx.driver.execute("DELETE FROM parked WHERE id = $1", one.id)
+
+
+async def dismiss(tx: Transaction, event_ids: Sequence[UUID]) -> None:
+    """What this transaction had noted as handled was not."""
+    if event_ids:
+        await tx.driver.execute("DELETE FROM inbox WHERE event_id = ANY($1::uuid[])", event_ids)
+
+
+async def admit(tx: Transaction, event_id: UUID) -> bool:
+    """Notes an event as handled; False when it was before."""
+    return bool(
+        await tx.driver.fetchval(
+            "INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", event_id
         )
-        for row in rows
-    ]
+    )
+
+
+def _delivery(row: Any) -> Delivery:
+    record = Record(row["topic"], row["key"], unpack_headers(row["headers"]), row["value"])
+    return Delivery(Position(row["topic"], row["partition"]), row["offset"], record)

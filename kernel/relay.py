@@ -1,207 +1,273 @@
-"""The relay: takes events from the outbox to the bus, in order, each at least once, none ever skipped.
+"""The relay: takes events from the outbox to a broker, in order, each at least once, none ever skipped.
 
-Rows are found by being there (status), not by a cursor over ids, so a late commit is never passed over. One relay
-owns a shard at a time, by a session advisory lock held on the very connection that does the work: who loses the
-connection loses the lock and cannot write.
+Rows are found by being there (status), not by a cursor over ids, so a late commit is never passed over. Each row is
+numbered, durably, before it is sent: a crash after sending sends the same number again. Replicas share the shards; a
+shard is held by a lock on the very connection that does the work: who loses the connection loses the lock and cannot
+write. Each record has its own result: what is confirmed is marked, a partition that fails rests and holds back only
+itself, and what the broker will never take is set aside with an alarm, with the later events of its key behind it.
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import nullcontext
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from contracts.envelope import SHARDS, sequence_headers
-from kernel.bus import Bus, Record
-from kernel.clock import Clock
+from contracts.events import TOPICS
+from kernel.backoff import backoff_seconds
+from kernel.bus import Broker, Bus, Parcel, Placed, Record, Refused
 from kernel.crashpoints import reach
-from kernel.database import Database
+from kernel.database import NOT_CONNECTED, Database
 from kernel.doorbell import wait_for
-from kernel.outbox import Outbox, roll_partitions, unpack_headers
-from kernel.telemetry import gauge
+from kernel.errors import Unavailable
+from kernel.outbox import Outbox, unpack_headers
+from kernel.shares import Shares
+from kernel.telemetry import counter, hop, logger
 
 BATCH = 500
 POLL_SECONDS = 0.15
-CLAIM_SECONDS = 2.0
-ROLL_SECONDS = 3600.0
+SETTLE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.3
+"""How long a round waits for all of its parcels; the slower ones are looked at again in later rounds."""
+STOP_SECONDS = 5.0
+LOOK_SECONDS = 5.0
 
-OLDEST = gauge("outbox_oldest_seconds", "Age of the oldest unpublished event", ["service"])
-PENDING = gauge("outbox_pending", "Unpublished events seen at the last look", ["service"])
+REFUSED = counter("outbox_refused", "Events that the broker will never take as they are", ["service", "topic"])
+UNCONFIRMED = counter("outbox_unconfirmed", "Events whose sending was not confirmed", ["service", "topic"])
 
-_LOOK = """
-    SELECT id, shard, topic, key, headers, value, sequence FROM outbox
-    WHERE shard = ANY($1::smallint[]) ORDER BY id LIMIT $2
+log = logger(__name__)
+
+_PENDING = """
+    published_at IS NULL AND refused IS NULL AND NOT EXISTS (
+        SELECT FROM outbox AS aside WHERE aside.key = outbox.key AND aside.refused IS NOT NULL AND aside.id < outbox.id
+    )
 """
-_TAKE = f"""
-    WITH head AS MATERIALIZED ({_LOOK}) DELETE FROM outbox USING head WHERE outbox.id = head.id RETURNING head.*
+
+_LOOK = f"""
+    SELECT id, shard, topic, key, headers, value, sequence, extract(epoch FROM created_at)::float8 AS created_at
+    FROM outbox WHERE shard = ANY($1::smallint[]) AND {_PENDING} ORDER BY id LIMIT $2
 """
-"""For a log in this very database: it cannot lose what we keep, so nothing is kept to send again."""
+
+_LOOK_AROUND = f"""
+    SELECT pending.* FROM unnest($1::smallint[], $2::text[]) AS lane(shard, topic) CROSS JOIN LATERAL (
+        SELECT id, shard, topic, key, headers, value, sequence, extract(epoch FROM created_at)::float8 AS created_at
+        FROM outbox WHERE shard = lane.shard AND topic = lane.topic AND {_PENDING} ORDER BY id LIMIT $3
+    ) AS pending LIMIT $3
+"""
+"""The same where some lanes wait for the broker: however many rows are in those, the others' are found."""
+
+_STAMP = """
+    WITH numbered AS (
+        UPDATE outbox_shard SET next = next + news.count
+        FROM unnest($1::smallint[], $2::bigint[]) AS news(shard, count) WHERE outbox_shard.shard = news.shard
+        RETURNING outbox_shard.shard, next - news.count AS first
+    )
+    UPDATE outbox SET sequence = numbered.first + news.place
+    FROM unnest($3::bigint[], $4::smallint[], $5::integer[]) AS news(id, shard, place) JOIN numbered USING (shard)
+    WHERE outbox.id = news.id AND outbox.sequence IS NULL
+    RETURNING outbox.id, outbox.sequence
+"""
+
+_MARK = """
+    UPDATE outbox SET published_at = now(), generation = placed.generation, partition = placed.partition,
+        "offset" = placed."offset"
+    FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::bigint[]) AS placed(id, generation, partition, "offset")
+    WHERE outbox.id = placed.id
+"""
+
+Lane = tuple[int, str]
+"""Shard and topic: its rows go to one partition, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A parcel on its way."""
+
+    rows: Sequence[asyncpg.Record]
+    parcel: Parcel
+    generations: dict[str, str]
+
+    @property
+    def lanes(self) -> set[Lane]:
+        return {(row["shard"], row["topic"]) for row in self.rows}
 
 
 class Relay:
-    """Publishes one service's outbox. Several replicas may run: those without shards stand by."""
+    """Publishes one service's outbox; any number of replicas may run."""
 
-    def __init__(
-        self, database: Database, outbox: Outbox, bus: Bus, clock: Clock, *, rest_seconds: float = 0.0
-    ) -> None:
+    def __init__(self, database: Database, outbox: Outbox, bus: Bus, *, rest_seconds: float = 0.0) -> None:
         """`rest_seconds`: pause after each batch that was not full, where nobody waits for the events."""
-        self._rest_seconds = rest_seconds
+        assert isinstance(bus, Broker)
         self._database = database
         self._outbox = outbox
         self._bus = bus
-        self._clock = clock
-        self._next: dict[int, int] = {}
-        """Next sequence number of the shards that we own."""
+        self._broker: Broker = bus
+        self._rest_seconds = rest_seconds
+        self._sent: list[_Sent] = []
+        self._rests: dict[Lane, tuple[float, int]] = {}
+        """Lanes whose last parcel failed: until when they rest, and how often that was so in a row."""
+        self._generations: dict[str, str] = {}
+        """Which log each topic is, as far as we know before we send."""
+        self._looking: asyncio.Future[Mapping[str, str]] | None = None
+        self._look_at = 0.0
+
+    @property
+    def lanes_at_rest(self) -> int:
+        """How many lanes wait because the broker did not confirm."""
+        return len(self._rests)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises Unavailable or the driver's errors: run it again, it resumes by itself."""
-        await self._bus.start()
-        connection = await self._database.connect()
+        """Until `stop`; then what is pending is sent if the broker takes it in time. Raises Unavailable: run it again,
+        it resumes by itself.
+        """
         bell = self._outbox.doorbell.waiter()
         loop = asyncio.get_running_loop()
-        claim_at = roll_at = 0.0
+        connection: Any = None
         try:
+            connection = await self._database.session()
+            self._generations = dict(await self._bus.generations(TOPICS))
+            shares = Shares(connection, f"{self._database.schema}.outbox", range(SHARDS))
+            settle_at = 0.0
             while not stop.is_set():
-                if loop.time() >= roll_at:
-                    async with self._database.transaction() as tx:
-                        await roll_partitions(tx, self._clock().date())
-                    roll_at = loop.time() + ROLL_SECONDS
-                if loop.time() >= claim_at:
-                    await self._claim_shards(connection)
-                    await self._measure(connection)
-                    claim_at = loop.time() + CLAIM_SECONDS
+                if loop.time() >= settle_at:
+                    await shares.settle(busy={shard for sent in self._sent for shard, _ in sent.lanes})
+                    self._look_at_topics()
+                    settle_at = loop.time() + SETTLE_SECONDS
                 bell.clear()
-                published = await self.relay(connection)
-                if published < BATCH:
-                    if published and self._rest_seconds:
+                taken = await self._round(connection, shares.held, PATIENCE_SECONDS)
+                if taken < BATCH:
+                    if taken and self._rest_seconds:
                         await wait_for(stop, self._rest_seconds)
                     await wait_for(bell, POLL_SECONDS)
-            while await self.relay(connection):
-                pass
+            await self._finish(connection, shares)
+        except (*NOT_CONNECTED, TimeoutError) as error:
+            raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
         finally:
-            self._next.clear()
+            for sent in self._sent:
+                sent.parcel.outcomes.cancel()
+            self._sent.clear()
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
             self._outbox.doorbell.remove(bell)
-            connection.terminate()
+            if connection is not None:
+                connection.terminate()
 
-    async def relay(self, connection: Any) -> int:
-        """Publishes up to a batch of pending events of our shards; returns how many."""
-        if not self._next:
-            return 0
-        # On a transactional bus stamping, publishing and marking are one commit; elsewhere the stamp is durable
-        # first, so that a crash after publishing sends the same number again.
-        whole = connection.transaction() if self._bus.transactional else nullcontext()
-        step = nullcontext if self._bus.transactional else connection.transaction
-        async with whole:
-            async with step():
-                rows, sequences = await self._stamp(connection)
-            if not rows:
-                return 0
+    async def _finish(self, connection: Any, shares: Shares) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STOP_SECONDS
+        while (left := until - loop.time()) > 0:
+            if not await self._round(connection, shares.held, min(left, PATIENCE_SECONDS)) and not self._sent:
+                return
+
+    async def _round(self, connection: Any, shards: set[int], patience: float) -> int:
+        """Notes what became of parcels on their way, and sends the next rows; returns how many."""
+        await self._settle(connection)
+        rows = await self._pending(connection, shards)
+        if rows:
+            rows = await self._numbered(connection, rows)
             reach("relay.before_publish")
-            await self._publish(connection, rows, sequences)
-            reach("relay.after_publish")
-            async with step():
-                await self._mark(connection, rows, sequences)
-        reach("relay.after_mark")
-        self._bus.announce({row["topic"] for row in rows})
-        self._published(rows)
+            records = [(row["shard"], self._record(row)) for row in rows]
+            for parcel in await self._broker.publish(records):
+                self._sent.append(_Sent([rows[index] for index in parcel.indexes], parcel, self._generations))
+        if self._sent:
+            await asyncio.wait({sent.parcel.outcomes for sent in self._sent}, timeout=patience)
+            await self._settle(connection)
         return len(rows)
 
-    async def _claim_shards(self, connection: Any) -> None:
-        missing = [shard for shard in range(SHARDS) if shard not in self._next]
-        if not missing:
-            return
-        rows = await connection.fetch(
-            """
-            SELECT shard FROM unnest($1::integer[]) AS wanted(shard)
-            WHERE pg_try_advisory_lock(hashtext(current_schema() || '.outbox'), shard)
-            """,
-            missing,
-        )
-        # Read after the lock is ours: the former owner's last commit is in it.
-        owned = await connection.fetch(
-            "SELECT shard, next FROM outbox_shard WHERE shard = ANY($1::smallint[])", [row["shard"] for row in rows]
-        )
-        self._next.update({row["shard"]: row["next"] for row in owned})
+    async def _pending(self, connection: Any, shards: set[int]) -> list[Any]:
+        now = asyncio.get_running_loop().time()
+        waiting = {lane for sent in self._sent for lane in sent.lanes}
+        waiting |= {lane for lane, (until, _) in self._rests.items() if until > now}
+        if not shards:
+            return []
+        if not waiting:
+            rows = await connection.fetch(_LOOK, sorted(shards), BATCH)
+        else:
+            lanes = [lane for shard in sorted(shards) for topic in TOPICS if (lane := (shard, topic)) not in waiting]
+            rows = await connection.fetch(
+                _LOOK_AROUND, [shard for shard, _ in lanes], [topic for _, topic in lanes], BATCH
+            )
+        # What was numbered earlier (before a crash, or is sent again) must not be overtaken by higher numbers.
+        return sorted(rows, key=lambda row: (row["sequence"] is None, row["sequence"] or 0, row["id"]))
 
-    async def _stamp(self, connection: Any) -> tuple[Sequence[asyncpg.Record], list[int]]:
-        rows = await connection.fetch(_TAKE if self._bus.transactional else _LOOK, list(self._next), BATCH)
-        rows.sort(key=itemgetter("id"))
-        if not rows:
-            return rows, []
-        counters = {row["shard"]: self._next[row["shard"]] for row in rows}
-        sequences: list[int] = []
+    async def _numbered(self, connection: Any, rows: list[Any]) -> list[Any]:
+        """The rows with their sequence numbers, which are durable when this returns."""
+        new: dict[int, list[int]] = {}
         for row in rows:
             if row["sequence"] is None:
-                sequences.append(counters[row["shard"]])
-                counters[row["shard"]] += 1
-            else:
-                sequences.append(row["sequence"])
-        await connection.execute(
-            """
-            UPDATE outbox_shard SET next = news.next
-            FROM unnest($1::smallint[], $2::bigint[]) AS news(shard, next) WHERE outbox_shard.shard = news.shard
-            """,
-            list(counters),
-            list(counters.values()),
-        )
-        if not self._bus.transactional:
-            await connection.execute(
-                """
-                UPDATE outbox SET sequence = news.sequence
-                FROM unnest($1::bigint[], $2::bigint[]) AS news(id, sequence)
-                WHERE outbox.id = news.id AND outbox.sequence IS NULL
-                """,
-                [row["id"] for row in rows],
-                sequences,
-            )
-            self._next.update(counters)
-        # An event that was stamped earlier (before a crash, or driven again) must not overtake lower numbers.
-        order = sorted(range(len(rows)), key=lambda i: (rows[i]["shard"], sequences[i]))
-        return [rows[i] for i in order], [sequences[i] for i in order]
+                new.setdefault(row["shard"], []).append(row["id"])
+        if not new:
+            return rows
+        places = [(id, shard, place) for shard, ids in new.items() for place, id in enumerate(ids)]
+        async with connection.transaction():
+            numbers = {
+                row["id"]: row["sequence"]
+                for row in await connection.fetch(
+                    _STAMP,
+                    list(new),
+                    [len(ids) for ids in new.values()],
+                    *(list(column) for column in zip(*places, strict=True)),
+                )
+            }
+        return [dict(row) | {"sequence": numbers.get(row["id"], row["sequence"])} for row in rows]
 
-    async def _publish(self, connection: Any, rows: Sequence[asyncpg.Record], sequences: Sequence[int]) -> None:
-        records = [
-            Record(
-                row["topic"],
-                row["key"],
-                unpack_headers(row["headers"]) + sequence_headers(row["shard"], sequence),
-                row["value"],
-            )
-            for row, sequence in zip(rows, sequences, strict=True)
-        ]
-        await self._bus.publish(records, connection)
+    def _record(self, row: Any) -> Record:
+        headers = unpack_headers(row["headers"]) + sequence_headers(row["shard"], row["sequence"])
+        return Record(row["topic"], row["key"], headers, row["value"])
 
-    async def _mark(self, connection: Any, rows: Sequence[asyncpg.Record], sequences: Sequence[int]) -> None:
-        if self._bus.transactional:
+    async def _settle(self, connection: Any) -> None:
+        """Marks what the broker confirmed or refused; lets rest what it did not answer for."""
+        done = [sent for sent in self._sent if sent.parcel.outcomes.done()]
+        if not done:
             return
-        await connection.execute(
-            """
-            WITH gone AS (
-                DELETE FROM outbox USING unnest($1::bigint[], $2::bigint[]) AS stamped(id, sequence)
-                WHERE outbox.id = stamped.id
-                RETURNING shard, stamped.sequence, topic, key, event_id, headers, value
-            )
-            INSERT INTO outbox_sent (shard, sequence, topic, key, event_id, headers, value)
-            SELECT * FROM gone ON CONFLICT DO NOTHING
-            """,
-            [row["id"] for row in rows],
-            sequences,
-        )
+        self._sent = [sent for sent in self._sent if not sent.parcel.outcomes.done()]
+        reach("relay.after_publish")
+        placed: list[tuple[int, str, int, int]] = []
+        refused: list[tuple[int, str]] = []
+        loop = asyncio.get_running_loop()
+        for sent in done:
+            failed: set[Lane] = set()
+            for row, outcome in zip(sent.rows, sent.parcel.outcomes.result(), strict=True):
+                match outcome:
+                    case Placed():
+                        generation = sent.generations.get(row["topic"], "")
+                        placed.append((row["id"], generation, outcome.partition, outcome.offset))
+                        hop(self._database.schema, "publish", row["created_at"])
+                    case Refused():
+                        refused.append((row["id"], outcome.reason))
+                        REFUSED.labels(self._database.schema, row["topic"]).inc()
+                        log.error(
+                            "the broker will never take an event: it is set aside, with those of its key behind it",
+                            event_type=row["topic"],
+                            shard=row["shard"],
+                            sequence=row["sequence"],
+                            reason=outcome.reason,
+                        )
+                    case _:
+                        failed.add((row["shard"], row["topic"]))
+                        UNCONFIRMED.labels(self._database.schema, row["topic"]).inc()
+            for lane in sent.lanes - failed:
+                self._rests.pop(lane, None)
+            for lane in failed:
+                times = self._rests.get(lane, (0.0, 0))[1] + 1
+                self._rests[lane] = (loop.time() + backoff_seconds(times), times)
+        async with connection.transaction():
+            if placed:
+                await connection.execute(_MARK, *(list(column) for column in zip(*placed, strict=True)))
+            for id, reason in refused:
+                await connection.execute("UPDATE outbox SET refused = $2 WHERE id = $1", id, reason)
+        reach("relay.after_mark")
 
-    def _published(self, rows: Sequence[asyncpg.Record]) -> None:
-        if self._bus.transactional:
-            for row in rows:
-                if row["sequence"] is None:
-                    self._next[row["shard"]] += 1
-
-    async def _measure(self, connection: Any) -> None:
-        row = await connection.fetchrow(
-            """
-            SELECT count(*) AS pending, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest
-            FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 10000) AS head
-            """
-        )
-        PENDING.labels(self._database.schema).set(row["pending"])
-        OLDEST.labels(self._database.schema).set(float(row["oldest"]))
+    def _look_at_topics(self) -> None:
+        """Keeps in mind which logs we write to, without waiting for a broker that may be away."""
+        if self._looking is not None and self._looking.done():
+            if not self._looking.cancelled() and self._looking.exception() is None:
+                self._generations = dict(self._looking.result())
+            self._looking = None
+        now = asyncio.get_running_loop().time()
+        if self._looking is None and now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._looking = asyncio.ensure_future(self._bus.generations(TOPICS))

@@ -1,12 +1,12 @@
 """Runs a service: its loops are started again whenever they fail, and stopped in the order that loses nothing."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from kernel.backoff import backoff_seconds
 from kernel.doorbell import wait_for
 from kernel.http.server import serve
 from kernel.telemetry import counter, gauge, logger
@@ -71,6 +71,4 @@ class Service:
                 RUNNING.labels(self.name).dec()
 
 
-def backoff_seconds(failures: int) -> float:
-    """How long a loop waits after failing so many times in a row: full jitter, at most 5 s."""
-    return random.uniform(0.05, min(5.0, 0.1 * 2.0 ** min(failures, 10)))
+__all__ = ["Loop", "Service", "backoff_seconds"]

@@ -57,6 +57,14 @@ class ServiceSettings(HttpSettings):
 
     database_dsn: str = Field(description="PostgreSQL (15 or newer), as a libpq URI.", repr=False)
     database_pool: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="Connections to the database.")
+    member: str | None = Field(
+        default=None,
+        description="Name of this replica in its consumer group, if it always comes back under it (Kafka's static "
+        "membership); absent: replicas come and go, which is what most want.",
+    )
+    inbox_days: Annotated[int, Field(ge=30, le=3650)] = Field(
+        default=90, description="How long it is remembered that an event was handled, in days."
+    )
     bus: Literal["embedded", "kafka"] = Field(
         default="embedded", description="Event log: `embedded` (in PostgreSQL) or `kafka`."
     )

@@ -7,6 +7,7 @@ logged as type and place, because their messages quote what they choked on.
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -260,6 +261,20 @@ def histogram(
     """A histogram `firstnotice_<name>`, by default of seconds; make it once, at the top of a module."""
     full_name, checked = _checked(name, labels)
     return Histogram(full_name, what, checked, buckets=tuple(buckets))
+
+
+HOP_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0)
+HOPS = histogram("hop_seconds", "Where the time goes: accept, publish, handle, send", ["service", "kind"], HOP_SECONDS)
+
+
+def hop(service: str, kind: Literal["accept", "publish", "handle", "send"], since: float) -> None:
+    """One piece of an event's way ended now: `since` is its beginning, in seconds since 1970.
+
+    accept: from a report's arrival to its commit. publish: from an event's commit until its log has it (nothing where
+    the log is in the same database). handle: from there until its effect is committed. send: from the issue of a notice
+    to its first attempt.
+    """
+    HOPS.labels(service, kind).observe(max(0.0, time.time() - since))
 
 
 def metrics_page() -> tuple[bytes, str]:

@@ -1,61 +1,114 @@
 """The event log in PostgreSQL, for running without a broker.
 
-Offsets are allocated under the partition's row lock inside the appending transaction, so they have no gaps and become
-visible in order. Members of a group share partitions by advisory lock, which a dead member loses;
-the others take over within seconds.
+It lives in the producers' own database, so there is nothing to relay: appending numbers the events and writes the log
+as the last act of their own transaction, under the row locks of their shards and partitions. Offsets therefore have no
+gaps and become visible in order, and what is committed is published.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 from zlib import crc32
 
-from contracts.events import TOPICS
-from kernel.bus import Delivery, Position, Record, Subscription
-from kernel.database import UNAVAILABLE, Database
-from kernel.doorbell import Doorbell, wait_for
+from contracts.envelope import sequence_headers
+from contracts.events import READERS
+from kernel.bus import Delivery, Extent, Handled, Message, Position, Record, Subscription
+from kernel.bus.wakeup import Wakeup
+from kernel.database import NOT_CONNECTED, UNAVAILABLE, Database
+from kernel.doorbell import wait_for
 from kernel.errors import Unavailable
-from kernel.outbox import pack_headers, unpack_headers
+from kernel.outbox import unpack_headers
+from kernel.shares import Shares
 
 PARTITIONS = 4
-POLL_SECONDS = 0.15
-HEARTBEAT_SECONDS = 1.0
-MEMBER_LOST_SECONDS = 5.0
+POLL_SECONDS = 1.0
+"""A lost wake-up costs no more than this."""
+SETTLE_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
 RETENTION = timedelta(days=7)
-"""How long a record stays at least; whatever its age, until every group of consumers has read it."""
+"""How long a record stays at least; whatever its age, until every group that reads its topic has handled it."""
+
+_APPEND = """
+    WITH shards AS MATERIALIZED (
+        SELECT shard, next FROM outbox_shard WHERE shard = ANY($1::smallint[]) ORDER BY shard FOR UPDATE
+    ), partitions AS MATERIALIZED (
+        -- After the shards, and in one order: two transactions never wait for each other in a circle.
+        SELECT id, next FROM bus.partition
+        WHERE id = ANY($3::integer[]) AND (SELECT count(*) FROM shards) > 0 ORDER BY id FOR UPDATE
+    ), numbered AS (
+        UPDATE outbox_shard SET next = shards.next + news.count
+        FROM shards JOIN unnest($1::smallint[], $2::integer[]) AS news(shard, count) USING (shard)
+        WHERE outbox_shard.shard = shards.shard
+    ), advanced AS (
+        UPDATE bus.partition SET next = partitions.next + news.count
+        FROM partitions JOIN unnest($3::integer[], $4::integer[]) AS news(id, count) USING (id)
+        WHERE bus.partition.id = partitions.id
+    )
+    INSERT INTO bus.record (partition_id, "offset", key, headers, value, shard, sequence)
+    SELECT partitions.id, partitions.next + message.place, message.key, message.headers, message.value,
+        message.shard, shards.next + message.number
+    FROM unnest($5::integer[], $6::integer[], $7::smallint[], $8::integer[], $9::uuid[], $10::bytea[], $11::bytea[])
+        AS message(partition_id, place, shard, number, key, headers, value)
+    JOIN partitions ON partitions.id = message.partition_id JOIN shards ON shards.shard = message.shard
+"""
+
+_READ = """
+    SELECT partition_id, "offset", key, headers, value, shard, sequence,
+        extract(epoch FROM appended_at)::float8 AS appended_at
+    FROM unnest($1::integer[], $2::bigint[]) AS wanted(id, next)
+    JOIN bus.partition USING (id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM bus.record
+        WHERE partition_id = wanted.id AND "offset" >= wanted.next
+        ORDER BY "offset" LIMIT $3
+    ) AS unread
+    WHERE bus.partition.next > wanted.next
+    LIMIT $3
+"""
 
 _SWEEP = """
     DELETE FROM bus.record USING (
-        SELECT partition_id, min(next) AS next FROM bus.progress GROUP BY partition_id
+        SELECT partition_id, min(bus.progress.next) AS next
+        FROM bus.progress JOIN bus.partition ON bus.partition.id = partition_id
+        JOIN unnest($1::text[], $2::text[]) AS reader(topic, consumers) USING (topic, consumers)
+        GROUP BY partition_id, topic
+        HAVING count(*) = (SELECT count(*) FROM unnest($1::text[]) AS wanted(name) WHERE name = topic)
     ) AS unread CROSS JOIN LATERAL (
         SELECT "offset", appended_at FROM bus.record
         WHERE partition_id = unread.partition_id AND "offset" < unread.next ORDER BY "offset" LIMIT 2000
     ) AS oldest
     WHERE bus.record.partition_id = unread.partition_id AND bus.record."offset" = oldest."offset"
-        AND oldest.appended_at < now() - $1::interval
+        AND oldest.appended_at < now() - $3::interval
 """
 
 
-def partition_of(record: Record) -> int:
-    """The partition of a record's key."""
-    return crc32(record.key.bytes) % PARTITIONS
+def partition_of(key: UUID) -> int:
+    """The partition of a key."""
+    return crc32(key.bytes) % PARTITIONS
 
 
 class EmbeddedBus:
-    """The log in schema `bus` of the same PostgreSQL server as the services' schemas."""
+    """The log in schema `bus` of the same PostgreSQL server as the services' schemas. Implements `Bus` and `Log`."""
 
     name = "embedded"
-    transactional = True
 
-    def __init__(self, database: Database, topics: Sequence[str] = TOPICS, *, retention: timedelta = RETENTION) -> None:
+    def __init__(
+        self,
+        database: Database,
+        readers: Mapping[str, Collection[str]] = READERS,
+        *,
+        retention: timedelta = RETENTION,
+    ) -> None:
+        """`readers` gives the topics, and the groups that must have handled a record before it goes."""
         self._database = database
-        self._topics = tuple(topics)
+        self._readers = readers
         self._retention = retention
-        self._doorbells: dict[str, Doorbell] = {}
         self._ids: dict[tuple[str, int], int] = {}
+        self._wakeup = Wakeup(database)
 
     async def start(self) -> None:
         if self._ids:
@@ -67,76 +120,78 @@ class EmbeddedBus:
                 SELECT topic, number FROM unnest($1::text[]) AS topic, generate_series(0, $2 - 1) AS number
                 ON CONFLICT DO NOTHING
                 """,
-                list(self._topics),
+                list(self._readers),
                 PARTITIONS,
             )
             rows = await tx.driver.fetch("SELECT id, topic, partition FROM bus.partition")
         self._ids = {(row["topic"], row["partition"]): row["id"] for row in rows}
 
     async def close(self) -> None:
+        await self._wakeup.close()
         await self._database.close()
 
-    async def generation(self) -> str:
+    async def generations(self, topics: Collection[str]) -> Mapping[str, str]:
         async with self._database.transaction() as tx:
-            return str(await tx.driver.fetchval("SELECT id FROM bus.log"))
+            return dict.fromkeys(topics, str(await tx.driver.fetchval("SELECT id FROM bus.log")))
 
-    async def publish(self, records: Sequence[Record], driver: Any) -> None:
-        ids = [self._ids[record.topic, partition_of(record)] for record in records]
-        # Locked in one order, so that two publishers never wait for each other in a circle; held until commit, so
-        # that offsets have no gaps and no reader passes a record that is not visible yet.
-        rows = await driver.fetch(
-            "SELECT id, next FROM bus.partition WHERE id = ANY($1::integer[]) ORDER BY id FOR UPDATE", list(set(ids))
-        )
-        nexts = {row["id"]: row["next"] for row in rows}
-        offsets = []
-        for partition_id in ids:
-            offsets.append(nexts[partition_id])
-            nexts[partition_id] += 1
-        await driver.execute(
-            """
-            WITH advanced AS (
-                UPDATE bus.partition SET next = news.next
-                FROM unnest($6::integer[], $7::bigint[]) AS news(id, next) WHERE bus.partition.id = news.id
+    async def extents(self, topics: Collection[str]) -> Mapping[Position, Extent]:
+        await self.start()
+        async with self._database.transaction() as tx:
+            rows = await tx.driver.fetch(
+                """
+                SELECT topic, partition, next, (
+                    SELECT min("offset") FROM bus.record WHERE partition_id = bus.partition.id
+                ) AS first
+                FROM bus.partition WHERE topic = ANY($1::text[])
+                """,
+                list(topics),
             )
-            INSERT INTO bus.record (partition_id, "offset", key, headers, value)
-            SELECT * FROM unnest($1::integer[], $2::bigint[], $3::uuid[], $4::bytea[], $5::bytea[])
-            """,
-            ids,
-            offsets,
-            [record.key for record in records],
-            [pack_headers(record.headers) for record in records],
-            [record.value for record in records],
-            list(nexts.keys()),
-            list(nexts.values()),
+        return {
+            Position(row["topic"], row["partition"]): Extent(
+                row["next"] if row["first"] is None else row["first"], row["next"]
+            )
+            for row in rows
+        }
+
+    async def append(self, driver: Any, messages: Sequence[Message]) -> None:
+        await self.start()
+        shards: Counter[int] = Counter()
+        partitions: Counter[int] = Counter()
+        rows = []
+        for message in messages:
+            id = self._ids[message.topic, partition_of(message.key)]
+            rows.append((id, partitions[id], message.shard, shards[message.shard], message.key))
+            shards[message.shard] += 1
+            partitions[id] += 1
+        await driver.execute(
+            _APPEND,
+            list(shards.keys()),
+            list(shards.values()),
+            list(partitions.keys()),
+            list(partitions.values()),
+            *(list(column) for column in zip(*rows, strict=True)),
+            [message.headers for message in messages],
+            [message.value for message in messages],
         )
 
     def announce(self, topics: Collection[str]) -> None:
-        for topic in topics:
-            self._doorbell(topic).ring()
+        self._wakeup.ring(topics)
 
     @asynccontextmanager
-    async def subscribe(self, group: str, topics: Sequence[str], member: str) -> AsyncIterator[Subscription]:
+    async def subscribe(self, group: str, topics: Sequence[str], member: str | None) -> AsyncIterator[Subscription]:
         await self.start()
         try:
-            connection = await self._database.connect()
-        except UNAVAILABLE as error:
+            connection = await self._database.session()
+        except NOT_CONNECTED as error:
             raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
-        bell = asyncio.Event()
-        doorbells = [self._doorbell(topic) for topic in topics]
-        for doorbell in doorbells:
-            doorbell.add(bell)
-        ids = {id: Position(topic, number) for (topic, number), id in self._ids.items() if topic in topics}
-        subscription = _LogSubscription(connection, group, member, ids, bell, self._retention)
         try:
-            yield subscription
-            await subscription.leave()
+            async with self._wakeup.waiting(connection, topics) as bell:
+                ids = {id: Position(topic, number) for (topic, number), id in self._ids.items() if topic in topics}
+                subscription = _LogSubscription(connection, group, ids, bell, self._readers, self._retention)
+                yield subscription
+                await subscription.leave()
         finally:
-            for doorbell in doorbells:
-                doorbell.remove(bell)
             connection.terminate()
-
-    def _doorbell(self, topic: str) -> Doorbell:
-        return self._doorbells.setdefault(topic, Doorbell())
 
 
 class _LogSubscription:
@@ -144,114 +199,84 @@ class _LogSubscription:
         self,
         connection: Any,
         group: str,
-        member: str,
         positions: Mapping[int, Position],
         bell: asyncio.Event,
+        readers: Mapping[str, Collection[str]],
         retention: timedelta,
     ) -> None:
         self._connection = connection
-        self._group = group
-        self._member = member
-        self._positions = dict(sorted(positions.items()))
-        self._bell = bell
         self._retention = retention
+        self._group = group
+        self._positions = positions
+        self._bell = bell
+        self._readers = [(topic, reader) for topic, its_readers in readers.items() for reader in its_readers]
+        self._shares = Shares(connection, f"bus.{group}", list(positions))
         self._next: dict[int, int] = {}
-        """Where to read next, of the partitions that we hold."""
-        # A group that was never here holds every record from now on.
-        self._handled: dict[int, int] = dict.fromkeys(self._positions, 0)
-        self._heartbeat_at = 0.0
-        self._sweep_at = 0.0
+        """Where to read next, of the partitions that we hold and were told where to begin."""
+        self._handled: dict[int, int] = {}
+        self._settle_at = self._sweep_at = 0.0
 
     async def fetch(self, max_records: int, seconds: float) -> Sequence[Delivery]:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         try:
             while True:
-                if loop.time() >= self._heartbeat_at:
-                    await self._share_partitions()
-                    await self._note_progress()
-                    self._heartbeat_at = loop.time() + HEARTBEAT_SECONDS
+                if loop.time() >= self._settle_at:
+                    self._settle_at = loop.time() + SETTLE_SECONDS
+                    if await self._settle():
+                        return ()
                 if loop.time() >= self._sweep_at:
-                    await self._connection.execute(_SWEEP, self._retention)
                     self._sweep_at = loop.time() + SWEEP_SECONDS
+                    await self._connection.execute(
+                        _SWEEP, *map(list, zip(*self._readers, strict=True)), self._retention
+                    )
                 self._bell.clear()
                 deliveries = await self._read(max_records)
                 left = until - loop.time()
                 if deliveries or left <= 0:
                     return deliveries
                 await wait_for(self._bell, min(left, POLL_SECONDS))
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, TimeoutError) as error:
             raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
 
     def assigned(self) -> frozenset[Position]:
-        return frozenset(self._positions[id] for id in self._next)
-
-    async def bounds(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
-        try:
-            rows = await self._connection.fetch(
-                """
-                SELECT topic, partition, next, (
-                    SELECT min("offset") FROM bus.record WHERE partition_id = bus.partition.id
-                ) AS first
-                FROM bus.partition WHERE topic = ANY($1::text[])
-                """,
-                [position.topic for position in positions],
-            )
-        except UNAVAILABLE as error:
-            raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
-        found = {
-            Position(row["topic"], row["partition"]): (
-                row["next"] if row["first"] is None else row["first"],
-                row["next"],
-            )
-            for row in rows
-        }
-        return {position: found[position] for position in positions}
+        return frozenset(self._positions[id] for id in self._shares.held)
 
     def seek(self, position: Position, offset: int) -> None:
-        for id in self._next:
+        for id in self._shares.held:
             if self._positions[id] == position:
                 self._next[id] = offset
 
-    async def handled(self, nexts: Mapping[Position, int]) -> None:
+    async def handled(self, through: Mapping[Position, Handled]) -> None:
         for id, position in self._positions.items():
-            if position in nexts:
-                self._handled[id] = nexts[position]
+            if position in through:
+                self._handled[id] = through[position].next
 
     async def leave(self) -> None:
         """Frees our partitions for the others at once rather than when the connection is found dead."""
-        with suppress(*UNAVAILABLE):
+        with suppress(*UNAVAILABLE, TimeoutError):
             await self._note_progress()
-            await self._connection.execute(
-                "DELETE FROM bus.member WHERE consumers = $1 AND member = $2", self._group, self._member
-            )
-            await self._connection.execute("SELECT pg_advisory_unlock_all()")
+            await self._shares.leave()
+
+    async def _settle(self) -> bool:
+        """Shares the partitions; True when some are new to us, and have to be told where to begin."""
+        new = await self._shares.settle()
+        self._next = {id: next for id, next in self._next.items() if id in self._shares.held}
+        await self._note_progress()
+        return bool(new)
 
     async def _read(self, max_records: int) -> Sequence[Delivery]:
         if not self._next:
             return ()
-        rows = await self._connection.fetch(
-            """
-            SELECT partition_id, "offset", key, headers, value
-            FROM unnest($1::integer[], $2::bigint[]) AS wanted(id, next)
-            JOIN bus.partition USING (id)
-            CROSS JOIN LATERAL (
-                SELECT * FROM bus.record
-                WHERE partition_id = wanted.id AND "offset" >= wanted.next
-                ORDER BY "offset" LIMIT $3
-            ) AS unread
-            WHERE bus.partition.next > wanted.next
-            LIMIT $3
-            """,
-            list(self._next.keys()),
-            list(self._next.values()),
-            max_records,
-        )
+        rows = await self._connection.fetch(_READ, list(self._next.keys()), list(self._next.values()), max_records)
         deliveries = []
         for row in rows:
             position = self._positions[row["partition_id"]]
-            record = Record(position.topic, row["key"], unpack_headers(row["headers"]), row["value"])
-            deliveries.append(Delivery(position, row["offset"], record))
+            headers = unpack_headers(row["headers"])
+            if row["sequence"] is not None:
+                headers += sequence_headers(row["shard"], row["sequence"])
+            record = Record(position.topic, row["key"], headers, row["value"])
+            deliveries.append(Delivery(position, row["offset"], record, row["appended_at"]))
             self._next[row["partition_id"]] = row["offset"] + 1
         return deliveries
 
@@ -269,32 +294,3 @@ class _LogSubscription:
             list(noted.keys()),
             list(noted.values()),
         )
-
-    async def _share_partitions(self) -> None:
-        members = await self._connection.fetch(
-            """
-            WITH me AS (
-                INSERT INTO bus.member (consumers, member, seen_at) VALUES ($1, $2, clock_timestamp())
-                ON CONFLICT (consumers, member) DO UPDATE SET seen_at = clock_timestamp() RETURNING member
-            )
-            SELECT member FROM bus.member
-            WHERE consumers = $1 AND seen_at > clock_timestamp() - make_interval(secs => $3)
-            UNION SELECT member FROM me ORDER BY member
-            """,
-            self._group,
-            self._member,
-            MEMBER_LOST_SECONDS,
-        )
-        names = [row["member"] for row in members]
-        mine = {id for place, id in enumerate(self._positions) if names[place % len(names)] == self._member}
-        for id in set(self._next) - mine:
-            await self._connection.execute("SELECT pg_advisory_unlock(hashtext($1), $2)", self._group, id)
-            del self._next[id]
-        wanted = sorted(mine - set(self._next))
-        if wanted:
-            rows = await self._connection.fetch(
-                "SELECT id FROM unnest($2::integer[]) AS wanted(id) WHERE pg_try_advisory_lock(hashtext($1), id)",
-                self._group,
-                wanted,
-            )
-            self._next.update({row["id"]: 0 for row in rows})

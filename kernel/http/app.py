@@ -15,8 +15,9 @@ from kernel.http.gate import Gate, Limits, require
 from kernel.identity import ClientRegistry
 from kernel.settings import HttpSettings
 
-Readiness = Callable[[], Awaitable[None]]
-"""Raises Unavailable while the service cannot do its work."""
+Readiness = Callable[[], Awaitable[Sequence[str] | None]]
+"""What does not move behind a service that can answer requests, in words for an operator; nothing when all does.
+Raises Unavailable while it cannot."""
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
@@ -98,11 +99,16 @@ def _health(app: FastAPI, readiness: Readiness, shows: Mapping[str, str], *, met
         return {"status": "ok"}
 
     @router.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        """The process can do its work now, and is not about to stop; and which law it applies."""
+    async def readyz() -> dict[str, str | list[str]]:
+        """The process can take requests now, and is not about to stop; and which law it applies.
+
+        What does not move behind it is told with the status "degraded" and still 200: a broker that is away is no
+        reason to send reports and acknowledgements elsewhere, for they are durable here. Alarms watch the metrics.
+        """
         if app.state.stopping:
             raise Unavailable("the service is stopping")
-        await readiness()
+        if still := await readiness():
+            return {"status": "degraded", "does_not_move": list(still), **shows}
         return {"status": "ready", **shows}
 
     @router.get("/metrics", dependencies=[] if metrics_open else [Depends(require(METRICS_SCOPE))])

@@ -1,17 +1,15 @@
 """Wires the eligibility service."""
 
-from contracts.events import ENCOUNTERS, TRAIL
+from contracts.events import ENCOUNTERS
 from kernel.bus import Bus
 from kernel.clock import Clock, Ids, system_clock, system_ids
 from kernel.database import Database
 from kernel.http.app import create_app
 from kernel.identity import ClientRegistry
-from kernel.inbox import Consumer, on_events
+from kernel.inbox import on_events
 from kernel.keyset import Keyset
-from kernel.outbox import Outbox
+from kernel.messaging import Messaging
 from kernel.policy import AppliedPolicies
-from kernel.relay import Relay
-from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.release import load_law_or_last_good
@@ -25,6 +23,7 @@ from services.eligibility.application.reading import Reading
 from services.eligibility.application.rerunning import Rerunning
 from services.eligibility.application.screening import Screener
 from services.eligibility.consumers.encounters import Encounters
+from services.eligibility.migrations import SCHEMA
 from services.eligibility.settings import EligibilitySettings
 from services.eligibility.timers.due_dates import DueDates
 from services.eligibility.timers.law_release import LawRelease
@@ -43,24 +42,17 @@ async def build(
     keyset = Keyset.load(settings.keyset_file)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
-    outbox = Outbox(NAME)
+    messaging = Messaging(SCHEMA, database, bus, inbox_days=settings.inbox_days)
+    outbox = messaging.outbox
     policies = AppliedPolicies(database, outbox, in_force.versions, clock=clock, ids=ids)
     store = PostgresStore()
     matching = Matching(law, store, keys, outbox, clock)
     releases = Releases(law, settings.law_path)
     reading = Reading(law, releases, store, keys, outbox, clock, ids, reader_role=settings.eligibility_reader_role)
     screener = Screener(law, clock, jurisdiction=settings.jurisdiction)
-    consumer = Consumer(
-        database,
-        bus,
-        member=f"{NAME}-1",
-        handlers={ENCOUNTERS: on_events(Encounters(matching)), TRAIL: on_events(CoveredByTrail(outbox))},
-        rest_seconds=0.05,
-    )
     due_dates = DueDates(database, matching, poll_seconds=settings.eligibility_due_poll_seconds)
     rerunning = Rerunning(law, store, PostgresReruns(), matching, clock)
     law_release = LawRelease(database, rerunning, lambda: RerunProcess(environment(settings), today))
-    relay = Relay(database, outbox, bus, clock, rest_seconds=0.05)
     return Service(
         name=NAME,
         app=create_app(
@@ -69,17 +61,21 @@ async def build(
             routers=[determinations.router(database, reading), screen.router(screener)],
             registry=registry,
             settings=settings,
-            readiness=database.check,
+            readiness=messaging.check,
             shows=in_force.shown,
         ),
         host=settings.host,
         port=settings.port,
-        loops=[
-            Loop("consumer", consumer.run),
-            Loop("due_dates", due_dates.run),
-            Loop("law_release", law_release.run),
-            Loop("policies", policies.run),
-            Loop("relay", relay.run),
-        ],
-        close=database.close,
+        loops=messaging.loops(
+            [
+                Loop("due_dates", due_dates.run),
+                Loop("law_release", law_release.run),
+                Loop("policies", policies.run),
+            ],
+            {ENCOUNTERS: on_events(Encounters(matching))},
+            member=settings.member,
+            rest_seconds=0.05,
+            relay_rest_seconds=0.05,
+        ),
+        close=messaging.close,
     )

@@ -15,6 +15,7 @@ from datetime import date
 import orjson
 import uvloop
 
+from kernel.bus.embedded import EmbeddedBus
 from kernel.clock import system_clock
 from kernel.database import Database
 from kernel.doorbell import wait_for
@@ -80,7 +81,10 @@ def wired(settings: EligibilitySettings, on: date) -> tuple[Database, Rerunning]
     keys = SubjectKeys(Keyset.load(settings.keyset_file), service=NAME, clock=system_clock)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=1)
     store = PostgresStore()
-    matching = Matching(law, store, keys, Outbox(NAME), system_clock)
+    log = (
+        EmbeddedBus(Database(settings.database_dsn, schema="bus", pool_size=1)) if settings.bus == "embedded" else None
+    )
+    matching = Matching(law, store, keys, Outbox(NAME, log), system_clock)
     return database, Rerunning(law, store, PostgresReruns(), matching, system_clock)
 
 

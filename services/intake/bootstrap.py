@@ -4,19 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
-from contracts.events import NOTICES, TRAIL
+from contracts.events import NOTICES
 from kernel.bus import Bus
 from kernel.clock import Clock, Ids, system_clock, system_ids
 from kernel.database import Database
 from kernel.doorbell import wait_for
 from kernel.http.app import create_app
 from kernel.identity import ClientRegistry
-from kernel.inbox import Consumer, on_events
+from kernel.inbox import on_events
 from kernel.keyset import Keyset
-from kernel.outbox import Outbox
+from kernel.messaging import Messaging
 from kernel.policy import AppliedPolicies
-from kernel.relay import Relay
-from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.release import load_law_or_last_good
@@ -40,7 +38,8 @@ FORGET_SECONDS = 3600.0
 async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clock, ids: Ids = system_ids) -> Service:
     """The service, ready to run. Raises ConfigurationError; needs neither the database nor the bus to be there yet."""
     database = Database(settings.database_dsn, schema=NAME, role=SCHEMA.role, pool_size=settings.database_pool)
-    outbox = Outbox(NAME)
+    messaging = Messaging(SCHEMA, database, bus, inbox_days=settings.inbox_days)
+    outbox = messaging.outbox
     keyset = Keyset.load(settings.keyset_file)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
     store = PostgresStore(keys, outbox)
@@ -76,24 +75,13 @@ async def build(settings: IntakeSettings, bus: Bus, *, clock: Clock = system_clo
         ],
         registry=ClientRegistry(settings.clients_file, clock=clock, audience=settings.token_audience),
         settings=settings,
-        readiness=database.check,
+        readiness=messaging.check,
         shows=in_force.shown,
     )
-    consumer = Consumer(
-        database,
-        bus,
+    loops = messaging.loops(
+        [Loop("writer", writer.run), Loop("forget", forget), Loop("policies", policies.run)],
+        {NOTICES: on_events(Notices(Following(PostgresFollowUps())))},
         member=settings.member,
-        handlers={
-            NOTICES: on_events(Notices(Following(PostgresFollowUps()))),
-            TRAIL: on_events(CoveredByTrail(outbox)),
-        },
         rest_seconds=0.1,
     )
-    loops = (
-        Loop("consumer", consumer.run),
-        Loop("writer", writer.run),
-        Loop("forget", forget),
-        Loop("policies", policies.run),
-        Loop("relay", Relay(database, outbox, bus, clock).run),
-    )
-    return Service(NAME, app, settings.host, settings.port, loops, database.close)
+    return Service(NAME, app, settings.host, settings.port, loops, messaging.close)

@@ -10,7 +10,6 @@ from kernel.settings import ServiceSettings
 class IntakeSettings(ServiceSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8470, description="Port to listen on; 0 takes any free one.")
     jurisdiction: str = Field("MO", description="Jurisdiction whose law applies to what is reported here.")
-    member: str = Field("intake-1", description="Name of this process among those that share the work.")
     remember_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         90, description="How long Idempotency-Keys and their answers are kept, in days."
     )

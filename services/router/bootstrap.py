@@ -3,18 +3,16 @@
 import random
 import time
 
-from contracts.events import ENCOUNTERS, TRAIL
+from contracts.events import ENCOUNTERS
 from kernel.bus import Bus
 from kernel.clock import Clock, Ids, system_clock, system_ids
 from kernel.database import Database
 from kernel.http.app import create_app
 from kernel.identity import ClientRegistry
-from kernel.inbox import Consumer, on_events
+from kernel.inbox import on_events
 from kernel.keyset import Keyset
-from kernel.outbox import Outbox
+from kernel.messaging import Messaging
 from kernel.policy import AppliedPolicies
-from kernel.relay import Relay
-from kernel.retention import CoveredByTrail
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys
 from rulebook.release import load_law_or_last_good
@@ -34,10 +32,12 @@ from services.router.courier.presence import Presence
 from services.router.courier.store import CourierStore
 from services.router.courier.transport import PyreqwestTransport
 from services.router.domain.backoff import Backoff
+from services.router.migrations import SCHEMA
 from services.router.settings import RouterSettings
 from services.router.timers import ReviewTimer
 
 NAME = "router"
+COURIER_CONNECTIONS = 4
 
 
 async def build(
@@ -58,14 +58,17 @@ async def build(
     keyset = Keyset.load(settings.keyset_file)
     database = Database(settings.database_dsn, schema=NAME, role=f"fn_{NAME}", pool_size=settings.database_pool)
     keys = SubjectKeys(keyset, service=NAME, clock=clock, cache_seconds=settings.key_cache_seconds)
-    outbox = Outbox(NAME)
+    messaging = Messaging(SCHEMA, database, bus, inbox_days=settings.inbox_days)
+    outbox = messaging.outbox
+    # Apart from the connections of requests, so that neither waits for the other's.
+    sending = database.reserved(COURIER_CONNECTIONS)
     policies = AppliedPolicies(database, outbox, in_force.versions, clock=clock, ids=ids)
     store = RouterStore()
     transport = PyreqwestTransport(
         Addresses(resolver), monotonic=time.monotonic, deadline=settings.router_deadline_seconds
     )
     courier = Courier(
-        CourierStore(database, outbox, keys, worker=ids(), owner=settings.router_owner, clock=clock, ids=ids),
+        CourierStore(sending, outbox, keys, worker=ids(), owner=settings.router_owner, clock=clock, ids=ids),
         transport,
         endpoints,
         clock=clock,
@@ -83,16 +86,11 @@ async def build(
     acknowledging = Acknowledging(store=store, keys=keys, outbox=outbox, clock=clock, ids=ids)
     releases = Releases(law, settings.law_path)
     reading = Reading(law=law, releases=releases, store=RecordStore(), keys=keys, outbox=outbox, clock=clock, ids=ids)
-    consumer = Consumer(
-        database,
-        bus,
-        member=f"{NAME}-1",
-        handlers={ENCOUNTERS: on_events(Encounters(deciding)), TRAIL: on_events(CoveredByTrail(outbox))},
-    )
 
     async def close() -> None:
         await transport.aclose()
-        await database.close()
+        await sending.close()
+        await messaging.close()
 
     return Service(
         name=NAME,
@@ -102,18 +100,21 @@ async def build(
             routers=[notices_router(database, acknowledging), obligations_router(database, reading)],
             registry=registry,
             settings=settings,
-            readiness=database.check,
+            readiness=messaging.check,
             shows=in_force.shown,
         ),
         host=settings.host,
         port=settings.port,
-        loops=[
-            Loop("consumer", consumer.run),
-            Loop("review_timer", ReviewTimer(database, deciding, store, clock).run),
-            Loop("policies", policies.run),
-            Loop("courier", courier.run),
-            Loop("presence", Presence(database, worker=courier.worker, wake=courier.wake).run),
-            Loop("relay", Relay(database, outbox, bus, clock, rest_seconds=0.05).run),
-        ],
+        loops=messaging.loops(
+            [
+                Loop("review_timer", ReviewTimer(sending, deciding, store, clock).run),
+                Loop("policies", policies.run),
+                Loop("courier", courier.run),
+                Loop("presence", Presence(sending, worker=courier.worker, wake=courier.wake).run),
+            ],
+            {ENCOUNTERS: on_events(Encounters(deciding))},
+            member=settings.member,
+            relay_rest_seconds=0.05,
+        ),
         close=close,
     )

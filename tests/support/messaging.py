@@ -1,15 +1,23 @@
 """A service of its own for messaging tests: one schema with the messaging tables, events that need no service."""
 
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from contracts.envelope import Event
-from contracts.events import RecordRead
-from kernel.database import Database
-from kernel.messaging_schema import MESSAGING_V1
+from contracts.events import ACCESS, RecordRead
+from kernel.bus import Broker, Bus
+from kernel.database import Database, Transaction
+from kernel.inbox import Consumer, Handler, on_events
+from kernel.keeper import Keeper
+from kernel.messaging_schema import MESSAGING_V1, MESSAGING_V2
 from kernel.migrations import BUS, migrate
+from kernel.outbox import Outbox
+from kernel.relay import Relay
+from tests.support.loops import running
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -18,7 +26,7 @@ async def make_schema(dsn: str, schema: str) -> None:
     connection = await asyncpg.connect(dsn, server_settings={"search_path": schema})
     try:
         await connection.execute(f"CREATE SCHEMA {schema}")
-        for statement in MESSAGING_V1:
+        for statement in (*MESSAGING_V1, *MESSAGING_V2):
             await connection.execute(statement)
     finally:
         await connection.close()
@@ -49,3 +57,54 @@ def note_of(event: Event) -> str:
 async def rows(database: Database, query: str) -> list[tuple[object, ...]]:
     async with database.transaction() as tx:
         return [tuple(row) for row in await tx.driver.fetch(query)]
+
+
+BusFactory = Callable[[], Bus]
+"""Makes connections of their own to one fresh log, as separate processes would have."""
+READERS = {ACCESS: ("svc",)}
+
+
+class Service:
+    """A service with an outbox and an inbox, whose effect is a list of notes in its database."""
+
+    def __init__(self, dsn: str, schema: str, new_bus: BusFactory) -> None:
+        self.new_bus = new_bus
+        self.database = Database(dsn, schema=schema, pool_size=6)
+        self.bus = new_bus()
+        self.outbox = Outbox(schema, self.bus)
+        self.poison: set[str] = set()
+
+    async def say(self, *events: Event) -> None:
+        async with self.database.transaction() as tx:
+            await self.outbox.append(tx, events)
+
+    async def effect(self, tx: Transaction, events: Sequence[Event]) -> None:
+        for event in events:
+            if note_of(event) in self.poison:
+                raise ValueError("a secret of a person")
+            await tx.driver.execute("INSERT INTO effect (key, note) VALUES ($1, $2)", event.key, note_of(event))
+
+    async def notes(self, key: UUID | None = None) -> list[str]:
+        found = await rows(self.database, "SELECT key, note FROM effect ORDER BY id")
+        return [str(note) for its_key, note in found if key in (None, its_key)]
+
+    def consumer(self, handler: Handler | None = None, *, topics: Collection[str] = (ACCESS,)) -> Consumer:
+        """A replica's, with connections of its own."""
+        return Consumer(
+            self.database, self.new_bus(), handlers=dict.fromkeys(topics, handler or on_events(self.effect))
+        )
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """What it says reaches the log: at once where that is in its database, else by a relay."""
+        bus = self.new_bus()
+        if not isinstance(bus, Broker):
+            yield
+            return
+        relay, keeper = Relay(self.database, self.outbox, bus), Keeper(self.database, self.outbox, bus, READERS)
+        async with running(relay.run, keeper.run):
+            yield
+
+    async def unpublished(self) -> int:
+        ((count,),) = await rows(self.database, "SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        return int(str(count))

@@ -35,9 +35,7 @@ _COLUMNS = (
 class PostgresTrail:
     """`services.audit.application.ports.Trail` on the tables of schema `audit`."""
 
-    async def append(
-        self, tx: Transaction, entries: Sequence[Entry], *, bus: str, generation: str, appended_at: datetime
-    ) -> int:
+    async def append(self, tx: Transaction, entries: Sequence[Entry], *, bus: str, appended_at: datetime) -> int:
         """Gives the entries the next places and stores them; returns the new size of the trail.
 
         The head's row lock makes one writer at a time: places have no gaps and no two entries share one.
@@ -55,7 +53,7 @@ class PostgresTrail:
                     entry.event.time,
                     entry.event.encounter_id,
                     bus,
-                    generation,
+                    entry.generation,
                     entry.delivery.position.topic,
                     entry.delivery.position.partition,
                     entry.delivery.offset,

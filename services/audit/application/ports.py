@@ -41,9 +41,7 @@ class TrailState:
 class Trail(Protocol):
     """An append-only sequence of entries, and what is known of the completeness of its sources."""
 
-    async def append(
-        self, tx: Transaction, entries: Sequence[Entry], *, bus: str, generation: str, appended_at: datetime
-    ) -> int:
+    async def append(self, tx: Transaction, entries: Sequence[Entry], *, bus: str, appended_at: datetime) -> int:
         """Gives the entries the next places and stores them; returns the new size of the trail."""
 
     async def digests(self, tx: Transaction, event_ids: Sequence[UUID]) -> dict[UUID, set[bytes]]:

@@ -8,7 +8,7 @@ from kernel.database import Transaction
 from kernel.inbox import Received
 from kernel.telemetry import counter, logger
 from services.audit.application.ports import Trail
-from services.audit.domain.entry import entry_of
+from services.audit.domain.entry import Entry, EntryKind, entry_of
 
 CONFLICTS = counter("trail_conflicts", "Event ids that came again with other content")
 APPENDED = counter("trail_entries", "Entries appended to the trail", ["topic"])
@@ -23,13 +23,11 @@ class AppendToTrail:
         self._trail = trail
         self._bus = bus
         self._clock = clock
-        self._generation: str | None = None
 
     async def __call__(self, tx: Transaction, received: Sequence[Received]) -> None:
-        generation = await self._log_generation()
         now = self._clock()
-        entries = [entry_of(one.event, one.delivery, bus=self._bus.name, generation=generation) for one in received]
-        await self._trail.append(tx, entries, bus=self._bus.name, generation=generation, appended_at=now)
+        entries = [self._entry(one) for one in received]
+        await self._trail.append(tx, entries, bus=self._bus.name, appended_at=now)
         arrived: dict[tuple[str, int], list[int]] = {}
         for entry in entries:
             arrived.setdefault((entry.event.source, entry.event.shard), []).append(entry.event.sequence)
@@ -38,22 +36,17 @@ class AppendToTrail:
 
     async def repeated(self, tx: Transaction, received: Sequence[Received]) -> None:
         """The same event again is no news; the same id with other content is an alarm and an entry of its own."""
-        generation = await self._log_generation()
         stored = await self._trail.digests(tx, [one.event.id for one in received])
         conflicts = []
         for one in received:
-            entry = entry_of(one.event, one.delivery, bus=self._bus.name, generation=generation, kind="conflict")
+            entry = self._entry(one, "conflict")
             if entry.digest not in stored.setdefault(one.event.id, set()):
                 stored[one.event.id].add(entry.digest)
                 conflicts.append(entry)
                 CONFLICTS.inc()
                 log.error("an event id came again with other content", event_id=one.event.id)
         if conflicts:
-            await self._trail.append(
-                tx, conflicts, bus=self._bus.name, generation=generation, appended_at=self._clock()
-            )
+            await self._trail.append(tx, conflicts, bus=self._bus.name, appended_at=self._clock())
 
-    async def _log_generation(self) -> str:
-        if self._generation is None:
-            self._generation = await self._bus.generation()
-        return self._generation
+    def _entry(self, one: Received, kind: EntryKind = "event") -> Entry:
+        return entry_of(one.event, one.delivery, bus=self._bus.name, generation=one.generation, kind=kind)

@@ -32,6 +32,7 @@ class Entry:
     delivery: Delivery
     content: bytes
     digest: bytes
+    generation: str
 
     @property
     def leaf_hash(self) -> bytes:
@@ -63,7 +64,7 @@ def entry_of(event: Event, delivery: Delivery, *, bus: str, generation: str, kin
     )
     if len(content) > MAX_ENTRY_BYTES:
         raise ValueError("an entry is larger than 65,535 bytes")
-    return Entry(kind, event, delivery, content, sha256(canonical(told)).digest())
+    return Entry(kind, event, delivery, content, sha256(canonical(told)).digest(), generation)
 
 
 def _told(event: Event) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Presence:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises the driver's errors when the connection breaks: run it again."""
-        connection = await self._database.connect()
+        connection = await self._database.session()
         try:
             # Locked before it can be seen: nobody finds us without our lock.
             await connection.execute(f"SELECT pg_advisory_lock({_KEY.format(worker='$1')})", self._worker)

@@ -16,7 +16,7 @@ class Refused(Database):
         super().__init__("postgresql://nobody@/nothing", schema="test", pool_size=1)
         self._error = error
 
-    async def connect(self) -> Any:
+    async def connect(self, *args: Any, **settings: Any) -> Any:
         raise self._error
 
 

@@ -1,0 +1,15 @@
+"""Published events stay until all have handled them; parked ones are tried again on a timer."""
+
+from alembic import op
+
+from kernel.messaging_schema import MESSAGING_V2
+
+revision = "audit_0002"
+down_revision = "audit_0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for statement in MESSAGING_V2:
+        op.execute(statement)
