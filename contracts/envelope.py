@@ -89,6 +89,12 @@ _OPTIONAL_TEXTS = {
     name: "ce_" + name.replace("_", "") for name in ("agency", "law_version", "policy_version", "traceparent")
 }
 _OPTIONAL = _OPTIONAL_UUIDS | _OPTIONAL_TEXTS
+_ATTRIBUTES = frozenset(
+    (
+        *("ce_id", "ce_type", "ce_source", "ce_time", "ce_jurisdiction", "ce_correlationid", "ce_subject"),
+        *("ce_commitment", "ce_shard", "ce_sequence", *_OPTIONAL.values()),
+    )
+)
 
 
 def sequence_headers(shard: int, sequence: int) -> Headers:
@@ -135,8 +141,9 @@ def decode(key: bytes, headers: Headers, value: bytes) -> Event:
 
     Raises MalformedEvent, or UnknownEventType for a type this version does not read: such a record is parked.
     """
-    attributes = {name: content.decode() for name, content in headers}
     try:
+        # Ours alone: brokers, agents and later releases add what they like, in whatever form they like.
+        attributes = {name: content.decode() for name, content in headers if name in _ATTRIBUTES}
         body = orjson.loads(value)
         optional: dict[str, Any] = {
             name: UUID(attributes[header]) for name, header in _OPTIONAL_UUIDS.items() if header in attributes
@@ -148,7 +155,7 @@ def decode(key: bytes, headers: Headers, value: bytes) -> Event:
             optional["commitment"] = bytes.fromhex(attributes["ce_commitment"])
         return Event(
             id=UUID(attributes["ce_id"]),
-            time=datetime.fromisoformat(attributes["ce_time"]),
+            time=_moment(attributes["ce_time"]),
             source=attributes["ce_source"],
             data=decode_data(attributes["ce_type"], body["data"]),
             key=UUID(key.decode()),
@@ -158,13 +165,27 @@ def decode(key: bytes, headers: Headers, value: bytes) -> Event:
                 group: SealedGroup(b64decode(part["c"]), bytes.fromhex(part["h"]))
                 for group, part in body.get("sealed", {}).items()
             },
-            shard=int(attributes["ce_shard"]),
-            sequence=int(attributes["ce_sequence"]),
+            shard=_number(attributes["ce_shard"], SHARDS),
+            sequence=_number(attributes["ce_sequence"], 2**63),
             **optional,
         )
     except UnknownEventType:
         raise
     except KeyError as error:
         raise MalformedEvent(f"attribute or member {error} is missing") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MalformedEvent(f"an attribute or the value does not parse ({type(error).__name__})") from None
+
+
+def _number(text: str, end: int) -> int:
+    number = int(text)
+    if not 0 <= number < end:
+        raise ValueError("a number is out of its range")
+    return number
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a moment has no offset")
+    return moment

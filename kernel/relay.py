@@ -32,7 +32,7 @@ SETTLE_SECONDS = 1.0
 PATIENCE_SECONDS = 0.3
 """How long a round waits for all of its parcels; the slower ones are looked at again in later rounds."""
 STOP_SECONDS = 5.0
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 
 REFUSED = counter("outbox_refused", "Events that the broker will never take as they are", ["service", "topic"])
 UNCONFIRMED = counter("outbox_unconfirmed", "Events whose sending was not confirmed", ["service", "topic"])

@@ -185,7 +185,7 @@ class EmbeddedBus:
         except NOT_CONNECTED as error:
             raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
         try:
-            async with self._wakeup.waiting(connection, topics) as bell:
+            with self._wakeup.waiting(topics) as bell:
                 ids = {id: Position(topic, number) for (topic, number), id in self._ids.items() if topic in topics}
                 subscription = _LogSubscription(connection, group, ids, bell, self._readers, self._retention)
                 yield subscription

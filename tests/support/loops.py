@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from kernel.doorbell import wait_for
+from kernel.errors import Unavailable
+
 Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
@@ -17,6 +20,19 @@ async def running(*runs: Run) -> AsyncIterator[None]:
             group.create_task(run(stop))
         yield
         stop.set()
+
+
+def again_and_again(run: Run) -> Run:
+    """The loop as `kernel.service` runs it: begun again whenever what it needs was away."""
+
+    async def supervised(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await run(stop)
+            except Unavailable:
+                await wait_for(stop, 0.1)
+
+    return supervised
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from kernel.messaging_schema import MESSAGING_V1, MESSAGING_V2
 from kernel.migrations import BUS, migrate
 from kernel.outbox import Outbox
 from kernel.relay import Relay
-from tests.support.loops import running
+from tests.support.loops import again_and_again, running
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -68,6 +68,7 @@ class Service:
     """A service with an outbox and an inbox, whose effect is a list of notes in its database."""
 
     def __init__(self, dsn: str, schema: str, new_bus: BusFactory) -> None:
+        self.dsn = dsn
         self.new_bus = new_bus
         self.database = Database(dsn, schema=schema, pool_size=6)
         self.bus = new_bus()
@@ -102,7 +103,7 @@ class Service:
             yield
             return
         relay, keeper = Relay(self.database, self.outbox, bus), Keeper(self.database, self.outbox, bus, READERS)
-        async with running(relay.run, keeper.run):
+        async with running(again_and_again(relay.run), again_and_again(keeper.run)):
             yield
 
     async def unpublished(self) -> int:

@@ -34,9 +34,9 @@ class KafkaBus:
         self, bootstrap_servers: str, *, client_id: str, prefix: str = "", session_seconds: int = SESSION_SECONDS
     ) -> None:
         """`prefix` comes before every topic and group name, for several installations on one cluster."""
-        self._servers = bootstrap_servers
+        self.servers = bootstrap_servers
+        self.prefix = prefix
         self._client_id = client_id
-        self._prefix = prefix
         self._session_seconds = session_seconds
         self._publishers: dict[str, Publisher] = {}
         self._admin: AIOKafkaAdminClient | None = None
@@ -60,19 +60,19 @@ class KafkaBus:
         for topic, its_records in by_topic.items():
             if topic not in self._publishers:
                 self._publishers[topic] = Publisher(
-                    self._servers, topic=self._prefix + topic, client_id=self._client_id
+                    self.servers, topic=self.prefix + topic, client_id=self._client_id
                 )
             parcels += self._publishers[topic].parcels(its_records)
         return parcels
 
     async def generations(self, topics: Collection[str]) -> Mapping[str, str]:
-        names = {self._prefix + topic: topic for topic in topics}
+        names = {self.prefix + topic: topic for topic in topics}
         found = await self._ask(lambda admin, _: topic_generations(admin, names))
         return {topic: found[name] for name, topic in names.items() if name in found}
 
     async def extents(self, topics: Collection[str]) -> Mapping[Position, Extent]:
         async def ask(admin: AIOKafkaAdminClient, asker: AIOKafkaConsumer) -> Mapping[Position, Extent]:
-            described = await admin.describe_topics([self._prefix + topic for topic in topics])
+            described = await admin.describe_topics([self.prefix + topic for topic in topics])
             partitions = [
                 TopicPartition(one["topic"], partition["partition"])
                 for one in described
@@ -86,7 +86,7 @@ class KafkaBus:
     async def handled(
         self, groups: Collection[str], topics: Collection[str]
     ) -> Mapping[str, Mapping[Position, Handled]]:
-        wanted = {self._prefix + topic for topic in topics}
+        wanted = {self.prefix + topic for topic in topics}
 
         async def ask(admin: AIOKafkaAdminClient, _: AIOKafkaConsumer) -> Mapping[str, Mapping[Position, Handled]]:
             found = {}
@@ -102,8 +102,8 @@ class KafkaBus:
     @asynccontextmanager
     async def subscribe(self, group: str, topics: Sequence[str], member: str | None) -> AsyncIterator[Subscription]:
         consumer = AIOKafkaConsumer(
-            *(self._prefix + topic for topic in topics),
-            bootstrap_servers=self._servers,
+            *(self.prefix + topic for topic in topics),
+            bootstrap_servers=self.servers,
             client_id=self._client_id,
             group_id=self._group(group),
             # A static member that is gone for good keeps its partitions until its session ends, and two of one name
@@ -118,6 +118,7 @@ class KafkaBus:
             max_poll_interval_ms=300_000,
             fetch_max_wait_ms=250,
             retry_backoff_ms=100,
+            metadata_max_age_ms=5_000,  # a topic that comes, or comes back, is read soon
         )
         try:
             try:
@@ -125,15 +126,15 @@ class KafkaBus:
                     await consumer.start()
             except (KafkaError, OSError) as error:
                 raise _away(error) from error
-            yield KafkaSubscription(consumer, self._prefix)
+            yield KafkaSubscription(consumer, self.prefix)
         finally:
             await _stop(consumer.stop())
 
     def _group(self, group: str) -> str:
-        return f"firstnotice-{self._prefix}{group}"
+        return f"firstnotice-{self.prefix}{group}"
 
     def _position(self, tp: TopicPartition) -> Position:
-        return Position(tp.topic.removeprefix(self._prefix), tp.partition)
+        return Position(tp.topic.removeprefix(self.prefix), tp.partition)
 
     # -- asking the broker --
 
@@ -143,8 +144,8 @@ class KafkaBus:
             try:
                 async with asyncio.timeout(ASK_SECONDS):
                     if self._admin is None or self._asker is None:
-                        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=5000)
-                        self._asker = AIOKafkaConsumer(bootstrap_servers=self._servers, client_id=self._client_id)
+                        self._admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, request_timeout_ms=5000)
+                        self._asker = AIOKafkaConsumer(bootstrap_servers=self.servers, client_id=self._client_id)
                         await self._admin.start()
                         await self._asker.start()
                     return await question(self._admin, self._asker)

@@ -1,5 +1,6 @@
 """Events survive the wire; what is no event of ours is refused without quoting it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -109,3 +110,78 @@ def test_shards_are_fixed(key: UUID) -> None:
     """Changing this would break the density of every source's numbers."""
     assert shard_of(key) == key.int % 64
     assert SHARDS == 64
+
+
+# -- records that somebody else wrote, or damaged --
+
+headers_of_anybody = st.lists(
+    st.tuples(
+        st.sampled_from([name for name, _ in encode_headers(reported())] + ["ce_shard", "ce_sequence", "traceparent"])
+        | st.text(max_size=12),
+        st.binary(max_size=40) | st.none() | st.text(max_size=20).map(str.encode),
+    ),
+    max_size=12,
+)
+values_of_anybody = (
+    st.binary(max_size=60)
+    | st.just(b"[" * 50_000)
+    | st.sampled_from(
+        [b"{}", b"null", b'{"data":1}', b'{"data":{},"sealed":1}', b'{"data":{},"sealed":{"a":{"c":1,"h":2}}}']
+    )
+)
+
+
+@given(
+    key=st.binary(max_size=40) | st.uuids().map(lambda key: str(key).encode()),
+    ours=st.booleans(),
+    theirs=headers_of_anybody,
+    value=values_of_anybody | st.none(),
+    cut=st.integers(0, 400),
+)
+def test_whatever_a_record_holds_it_is_an_event_or_malformed(
+    key: bytes, ours: bool, theirs: list[tuple[str, bytes]], value: bytes | None, cut: int
+) -> None:
+    """Total: a reader that raised anything else would stop for ever before this record."""
+    event = reported()
+    headers = (encode_headers(event) + sequence_headers(5, 77) if ours else ()) + tuple(theirs)
+    content = encode_value(event)[:cut] if value is None else value
+    with suppress(MalformedEvent, UnknownEventType):
+        decode(key, headers, content)
+
+
+@given(place=st.integers(0, 2000), bit=st.integers(0, 7))
+def test_one_flipped_bit_is_no_other_failure(place: int, bit: int) -> None:
+    event = reported()
+    headers = encode_headers(event) + sequence_headers(5, 77)
+    content = bytearray(b"".join(value for _, value in headers) + encode_value(event))
+    content[place % len(content)] ^= 1 << bit
+    flipped, at = [], 0
+    for name, value in headers:
+        flipped.append((name, bytes(content[at : at + len(value)])))
+        at += len(value)
+    with suppress(MalformedEvent, UnknownEventType):
+        decode(str(event.key).encode(), tuple(flipped), bytes(content[at:]))
+
+
+@pytest.mark.parametrize("value", [None, b"\xff\xfe", b"", b"x" * 100_000])
+def test_headers_of_others_are_not_read(value: bytes | None) -> None:
+    event = reported()
+    headers = encode_headers(event) + sequence_headers(5, 77) + (("x-tracing-agent", value),)
+    assert decode(str(event.key).encode(), headers, encode_value(event)) == stamped(event, 5, 77)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("ce_shard", b"64"),
+        ("ce_shard", b"-1"),
+        ("ce_sequence", b"-1"),
+        ("ce_sequence", b"9" * 30),
+        ("ce_time", b"2026-01-01"),
+    ],
+)
+def test_numbers_and_moments_are_bounded(header: str, value: bytes) -> None:
+    event = reported()
+    headers = (*encode_headers(event), *sequence_headers(5, 77), (header, value))
+    with pytest.raises(MalformedEvent):
+        decode(str(event.key).encode(), headers, encode_value(event))
