@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher import law_commands
+from launcher import law_commands, parked_commands
 from launcher.law_commands import WIDTH_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(law_commands.app, name="law")
+app.add_typer(parked_commands.app, name="parked")
 
 DataDir = Annotated[
     Path, typer.Option(envvar=DATA_DIR, help="Where data, secrets, ledgers and logs of this installation are.")
@@ -135,6 +136,24 @@ def secrets(
     home.prepare_secrets(place)
     home.write_endpoints(place, {name: recipients.format(program=name) for name in PROGRAMS}, network)
     typer.echo(f"Secrets are in {place.secrets}")
+
+
+@app.command(epilog="Example: `firstnotice redrive --service intake`")
+def redrive(
+    service: parked_commands.Service = None,
+    database_dsn: parked_commands.Dsn = None,
+    data_dir: DataDir = Path("var"),
+) -> None:
+    """Send once more what was published and is not handled by every reader yet, with the same bytes.
+
+    For an event log that is known to have lost what it confirmed; what it lost visibly is sent again by itself. Readers
+    recognise by its id what they have seen.
+    """
+    from launcher.catalogue import run_in_loop
+    from launcher.parked import chosen, sent_again
+
+    count = run_in_loop(sent_again(parked_commands.dsn_of(database_dsn, data_dir), chosen(service)))
+    typer.echo(f"{count} events are in line again.")
 
 
 @app.command(epilog="Example: `firstnotice send examples/encounters/*.json`")

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -26,25 +25,25 @@ def take_out_the_inbox() -> None:
     admit = Consumer._admit
 
     async def all_new(
-        self: Consumer, tx: Any, generation: str, nexts: Any, received: Sequence[Received]
-    ) -> tuple[list[Received], set[UUID]]:
-        _, parked = await admit(self, tx, generation, nexts, received)
-        return list(received), parked
+        self: Consumer, tx: Any, nexts: Any, received: Sequence[Received]
+    ) -> tuple[list[Received], list[Received], list[Received]]:
+        await admit(self, tx, nexts, received)
+        return list(received), [], []
 
     Consumer._admit = all_new  # type: ignore[method-assign]
 
 
 def mark_before_publishing() -> None:
-    """The relay notes events as sent before the bus has them."""
-    publish, mark = Relay._publish, Relay._mark
+    """The relay lets go of events before the bus has them."""
+    numbered = Relay._numbered
 
-    async def mark_then_publish(self: Relay, connection: Any, rows: Any, sequences: Any) -> None:
-        async with connection.transaction():
-            await mark(self, connection, rows, sequences)
+    async def let_go(self: Relay, connection: Any, rows: Any) -> Any:
+        found = await numbered(self, connection, rows)
+        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row in found])
         reach("sabotage.marked")
-        await publish(self, connection, rows, sequences)
+        return found
 
-    Relay._publish = mark_then_publish  # type: ignore[method-assign]
+    Relay._numbered = let_go  # type: ignore[method-assign]
 
 
 SABOTAGE = {"": lambda: None, "no-inbox": take_out_the_inbox, "mark-first": mark_before_publishing}

@@ -251,7 +251,7 @@ async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
         pending = parked = 0
         trail = []
         for service in catalogue.SERVICES:
-            pending += await connection.fetchval(f"SELECT count(*) FROM {service}.outbox")
+            pending += await connection.fetchval(f"SELECT count(*) FROM {service}.outbox WHERE published_at IS NULL")
             parked += await connection.fetchval(f"SELECT count(*) FROM {service}.parked")
             numbered = await connection.fetchval(f"SELECT sum(next) FROM {service}.outbox_shard")
             row = await connection.fetchrow(

@@ -59,9 +59,7 @@ class KafkaBus:
         parcels: list[Parcel] = []
         for topic, its_records in by_topic.items():
             if topic not in self._publishers:
-                self._publishers[topic] = Publisher(
-                    self.servers, topic=self.prefix + topic, client_id=self._client_id
-                )
+                self._publishers[topic] = Publisher(self.servers, topic=self.prefix + topic, client_id=self._client_id)
             parcels += self._publishers[topic].parcels(its_records)
         return parcels
 

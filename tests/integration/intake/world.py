@@ -141,7 +141,7 @@ class World:
         rows = await self.rows(
             """
             SELECT key, headers, value, shard, coalesce(sequence, 1000000 + id) AS sequence FROM outbox
-            UNION ALL SELECT key, headers, value, NULL, NULL FROM bus.record
+            UNION ALL SELECT key, headers, value, shard, sequence FROM bus.record
             """
         )
         events = [
