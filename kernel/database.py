@@ -45,8 +45,9 @@ UNAVAILABLE = (
 transaction to end a deadlock, or let us wait too long for another's lock: try again later. No built-in error is in it:
 what a caller raises inside a transaction stays what it is."""
 
-NOT_CONNECTED = (OSError, *UNAVAILABLE)
-"""The same while connecting, where the network's own errors come bare; a `TimeoutError` is one of them."""
+NOT_CONNECTED = (OSError, asyncpg.InvalidCatalogNameError, asyncpg.InvalidParameterValueError, *UNAVAILABLE)
+"""The same while connecting, where the network's own errors come bare (a `TimeoutError` is one of them), and where the
+database or our role may not have been made yet."""
 
 STATEMENT_SECONDS = 30
 TRANSACTION_SECONDS = 40.0
