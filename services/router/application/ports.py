@@ -1,7 +1,7 @@
 """What the use cases need from outside: stored state, and a courier that may take a notice along at once."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -92,6 +92,22 @@ class NewNotice:
     leased: bool
 
 
+@dataclass
+class Changes:
+    """What one round of decisions changes in the tables; no subject is in it twice."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    rounds: list[NewRound] = field(default_factory=list)
+    obligations: list[Obligation] = field(default_factory=list)
+    timers: dict[UUID, datetime | None] = field(default_factory=dict)
+    """By subject, when its next review runs out; for those where that may have changed."""
+    completions: list[Completion] = field(default_factory=list)
+    met: list[tuple[UUID, datetime]] = field(default_factory=list)
+    """Obligations that a notice fulfils and that a person fulfilled."""
+    retired: list[Retired] = field(default_factory=list)
+    notices: list[NewNotice] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledged:
     """A stored answer of a recipient."""
@@ -171,29 +187,10 @@ class Store(Protocol):
 
     async def next_review_at(self, tx: Transaction) -> datetime | None: ...
 
-    async def save_snapshots(self, tx: Transaction, snapshots: Sequence[tuple[Snapshot, datetime | None]]) -> None:
-        """Each with the time when the subject's next review runs out."""
+    async def save(self, tx: Transaction, changes: Changes, worker: UUID, lease: float) -> None:
+        """New notices are due at once, leased ones with attempt 1 begun by `worker` for `lease` seconds; retired ones
+        no longer stand and are not sent again."""
         ...
-
-    async def save_rounds(self, tx: Transaction, rounds: Sequence[NewRound]) -> None: ...
-
-    async def save_obligations(self, tx: Transaction, obligations: Sequence[Obligation]) -> None: ...
-
-    async def save_timers(self, tx: Transaction, timers: Mapping[UUID, datetime | None]) -> None:
-        """When the next review of a subject runs out, where no new facts came."""
-        ...
-
-    async def save_completions(self, tx: Transaction, completions: Sequence[Completion]) -> None: ...
-
-    async def retire(self, tx: Transaction, retired: Sequence[Retired]) -> None:
-        """These notices no longer stand and are not sent again."""
-        ...
-
-    async def insert_notices(self, tx: Transaction, notices: Sequence[NewNotice], worker: UUID, lease: float) -> None:
-        """Due at once; leased ones with attempt 1 begun by `worker` for `lease` seconds."""
-        ...
-
-    async def meet(self, tx: Transaction, obligation_ids: Collection[UUID], at: datetime) -> None: ...
 
     async def forget(self, tx: Transaction, subject_id: UUID) -> list[tuple[UUID, Origin]]:
         """Drops the snapshot and closes what was not confirmed; gives those notices."""
