@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +14,7 @@ import pytest
 
 from launcher.postgres import EmbeddedPostgres, PostgresUnavailable
 from launcher.processes import DataDirectoryInUse, is_live
+from launcher.supervisor import Group, keep_running
 from tests.support.servers import postgres_log
 from tests.support.wait import until
 
@@ -185,6 +187,21 @@ async def test_the_server_of_a_killed_process_is_adopted_not_doubled(postgres_fa
     assert server.pid == orphan
     server.stop()
     assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_an_adopted_server_that_dies_is_started_again_too(postgres_factory: Factory, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    orphan = started_by_a_process_that_is_then_killed(data_dir)
+    server, told = postgres_factory(data_dir), list[str]()
+    await store(server.start(), 1)
+    group = Group()
+    group.start(partial(keep_running, server, tell=told.append))
+    os.kill(orphan, signal.SIGKILL)
+    await until(lambda: len(told), lambda lines: lines == 2)
+    assert told == ["PostgreSQL ended: it is started again", "PostgreSQL works again"]
+    assert await stored(server.dsn) == [1]
+    await group.stop()
+    assert not server.running
 
 
 def test_a_second_owner_is_refused_and_told_what_to_do(postgres_factory: Factory) -> None:
