@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
@@ -95,6 +95,8 @@ class LocalBroker:
     taken when none are given, and kept over `restart()`.
     """
 
+    name = "Apache Kafka"
+
     def __init__(
         self,
         data_dir: Path,
@@ -125,26 +127,37 @@ class LocalBroker:
         """The broker's process id, or None when it does not run."""
         return self._process.pid if self._process is not None and self._process.running else None
 
-    def start(self) -> str:
+    @property
+    def running(self) -> bool:
+        return self.pid is not None
+
+    @property
+    def returncode(self) -> int | None:
+        """How the broker ended, negative for a signal; None while it runs."""
+        return None if self._process is None else self._process.returncode
+
+    def start(self, given_up: Callable[[], bool] = lambda: False) -> str:
         """Start the broker and wait until it answers; returns the bootstrap servers. A no-op while it runs.
 
-        Raises `BrokerUnavailable` (something to install), `DataDirectoryInUse`, `BrokerFailed`.
+        Raises `BrokerUnavailable` (something to install), `DataDirectoryInUse`, and `BrokerFailed`, also when it was
+        `given_up` meanwhile.
         """
-        if self.pid is not None:
+        if self.running:
             return self.bootstrap_servers
         jars = fetch_broker(self._cache_dir, self._progress)
-        self._ownership.claim()
-        try:
+        with self._ownership.claimed():
             self._configure()
             self._format(jars)
             self._process = LeashedProcess(
-                [*self._java(jars), "kafka.Kafka", str(self._properties)], output=self._output
+                [*self._java(jars), "kafka.Kafka", str(self._properties)],
+                output=self._output,
+                environment=self._ownership.mark,
             )
-            self._wait_until_it_answers(self._process)
-        except BaseException:
-            self.kill()
-            self._ownership.release()
-            raise
+            try:
+                self._wait_until_it_answers(self._process, given_up)
+            except BaseException:
+                self.kill()
+                raise
         return self.bootstrap_servers
 
     def stop(self) -> None:
@@ -197,8 +210,8 @@ class LocalBroker:
         if (self._records / "meta.properties").exists():
             return
         tool = [*self._java(jars), "kafka.tools.StorageTool"]
-        cluster_id = _run([*tool, "random-uuid"]).strip()
-        _run([*tool, "format", "-t", cluster_id, "-c", str(self._properties)])
+        cluster_id = _run([*tool, "random-uuid"], self._ownership.mark).strip()
+        _run([*tool, "format", "-t", cluster_id, "-c", str(self._properties)], self._ownership.mark)
 
     def _java(self, jars: Path) -> list[str]:
         log = [
@@ -207,12 +220,12 @@ class LocalBroker:
         ]
         return ["java", *_JVM, *log, "-cp", f"{jars}/*"]
 
-    def _wait_until_it_answers(self, process: LeashedProcess) -> None:
+    def _wait_until_it_answers(self, process: LeashedProcess, given_up: Callable[[], bool]) -> None:
         """Listening is not enough: the broker has to be registered with its controller."""
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            if not process.running:
-                break
+        while time.monotonic() < deadline and process.running:
+            if given_up():
+                raise BrokerFailed(f"Kafka in {self.data_dir} was told to stop before it was ready.")
             if self._listens() and self._is_registered():
                 return
             time.sleep(_POLL_SECONDS)
@@ -254,8 +267,15 @@ def _require_java() -> None:
         raise BrokerUnavailable(f"Apache Kafka needs Java {JAVA_VERSION}, this is: {found.stderr[:80]!r}. {advice}")
 
 
-def _run(arguments: list[str]) -> str:
-    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _run(arguments: list[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        arguments,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise BrokerFailed(f"{arguments[-1]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import stat
@@ -23,7 +24,7 @@ from typing import Self
 import psutil
 
 from kernel.errors import FirstnoticeError
-from launcher.processes import Ownership, last_lines
+from launcher.processes import Ownership, end_all, is_live, last_lines
 
 MAJOR_VERSION = 18
 DATABASE = "firstnotice"
@@ -82,8 +83,11 @@ class EmbeddedPostgres:
     Data directory: `owner.lock`, `cluster/` (PostgreSQL's own, with its `log/`), `start.log`.
     """
 
+    name = "PostgreSQL"
+
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir.resolve()
+        self._child: subprocess.Popen[bytes] | None = None
         self._cluster = self.data_dir / "cluster"
         self._ownership = Ownership(self.data_dir)
         # Socket paths are limited to 107 bytes (103 on macOS), data directories are not. A digest of the path
@@ -103,43 +107,42 @@ class EmbeddedPostgres:
         postmaster = self._postmaster()
         return postmaster.pid if postmaster else None
 
-    def start(self) -> str:
+    @property
+    def running(self) -> bool:
+        """Whether the postmaster lives; it does while it recovers from the death of a backend."""
+        if self._child is not None and self._child.poll() is None:
+            return True
+        return self._postmaster() is not None
+
+    @property
+    def returncode(self) -> int | None:
+        """How the server ended, negative for a signal; None while it runs, and of one that was adopted."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self, given_up: Callable[[], bool] = lambda: False) -> str:
         """Start the server, or adopt the one a dead process left running; returns the DSN.
 
-        Raises `DataDirectoryInUse` while another live process owns the directory, and `PostgresUnavailable`.
+        Raises `DataDirectoryInUse` while another live process owns the directory, and `PostgresUnavailable`, also when
+        it was `given_up` meanwhile: then the server is stopped.
         """
-        self._ownership.claim()
-        try:
+        with self._ownership.claimed():
             self._make_cluster()
-            if not self._accepts_while(lambda: self._postmaster() is not None):
+            if not self._accepts_while(lambda: self._postmaster() is not None, given_up):
                 self._clear_remains()
-                child = self._launch()
-                if not self._accepts_while(lambda: child.poll() is None):
+                self._child = child = self._launch()
+                if not self._accepts_while(lambda: child.poll() is None, given_up):
                     raise PostgresUnavailable(f"PostgreSQL did not start in {self.data_dir}:\n{self._log_tail()}")
             self._make_database()
-        except BaseException:
-            self._ownership.release()
-            raise
         return self.dsn
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, everything committed is on disk. Idempotent."""
-        postmaster = self._postmaster()
-        if postmaster is not None:
-            postmaster.send_signal(signal.SIGINT)
-            try:
-                postmaster.wait(_STOP_SECONDS)
-            except psutil.TimeoutExpired:
-                self.kill()
+        self._shut_down()
         self._remove_socket_dir()
         self._ownership.release()
 
     def kill(self) -> None:
         """SIGKILL every process of the server, as a power cut would. The directory stays ours."""
-        postmaster = self._postmaster()
-        if postmaster is not None:
-            postmaster.kill()
-            postmaster.wait(_STOP_SECONDS)
         self._clear_remains()
 
     def restart(self) -> str:
@@ -168,7 +171,8 @@ class EmbeddedPostgres:
     # -- the cluster on disk --
 
     def _make_cluster(self) -> None:
-        """initdb into a temporary name, then rename: a crash half-way leaves nothing that looks finished."""
+        """initdb into a name of its own, then rename: a crash half-way leaves nothing that looks finished, and the
+        initdb of a killed process, which may still be at it, does not meet ours."""
         _open_to_server_user(self._cluster)
         version_file = self._cluster / "PG_VERSION"
         if version_file.exists():
@@ -179,9 +183,9 @@ class EmbeddedPostgres:
                     f"pg_dump of version {found} and import it into a new data directory."
                 )
             return
-        unfinished = self.data_dir / "cluster.unfinished"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
+        for left in self.data_dir.glob("cluster.unfinished*"):
+            shutil.rmtree(left, ignore_errors=True)
+        unfinished = self.data_dir / f"cluster.unfinished-{secrets.token_hex(4)}"
         self._make_private_dir(unfinished)
         self._run(
             "initdb",
@@ -224,12 +228,28 @@ class EmbeddedPostgres:
                 env=_environment(),
             )
 
-    def _accepts_while(self, alive: Callable[[], bool]) -> bool:
+    def _shut_down(self) -> None:
+        postmaster = self._postmaster()
+        if postmaster is None:
+            self._clear_remains()
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            postmaster.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while is_live(postmaster) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        if is_live(postmaster):
+            self.kill()
+
+    def _accepts_while(self, alive: Callable[[], bool], given_up: Callable[[], bool]) -> bool:
         """Wait until the server takes connections; False when it is not there, or goes away before that."""
         deadline = time.monotonic() + _START_SECONDS
         while alive():
             if self._try("pg_isready", *self._address, "--quiet").returncode == 0:
                 return True
+            if given_up():
+                self._shut_down()
+                raise PostgresUnavailable(f"PostgreSQL in {self.data_dir} was told to stop before it was ready.")
             if time.monotonic() > deadline:
                 raise PostgresUnavailable(
                     f"PostgreSQL in {self.data_dir} was not ready after {_START_SECONDS:.0f} s. It may still be "
@@ -249,8 +269,8 @@ class EmbeddedPostgres:
     def _is_ours(self, process: psutil.Process) -> bool:
         """Every process of a PostgreSQL server has the cluster as its working directory."""
         try:
-            return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(self._cluster)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return is_live(process) and process.cwd() == str(self._cluster)
+        except psutil.Error:
             return False
 
     def _clear_remains(self) -> None:
@@ -258,11 +278,7 @@ class EmbeddedPostgres:
 
         A pid file whose process id was given to another program (or to a zombie) makes PostgreSQL refuse to start.
         """
-        remains = [process for process in psutil.process_iter() if self._is_ours(process)]
-        for process in remains:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(remains, timeout=_STOP_SECONDS)
+        end_all(lambda: filter(self._is_ours, psutil.process_iter()))
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         for stale in self._socket_files():
             stale.unlink(missing_ok=True)

@@ -1,35 +1,81 @@
 """What child servers need from us: a data directory that one process owns, a leash, and loopback ports."""
 
+import contextlib
 import fcntl
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from kernel.errors import FirstnoticeError
+
+SERVES = "FIRSTNOTICE_SERVES"
+"""Environment variable of a child: which data directory it works in. What it starts itself inherits it."""
+
+_END_SECONDS = 60.0
+_POLL_SECONDS = 0.02
 
 
 class DataDirectoryInUse(FirstnoticeError):
     """Another live process owns this data directory."""
 
 
+class ProcessesLeft(FirstnoticeError):
+    """Processes of an owner that died cannot be ended."""
+
+
 class Ownership:
     """An exclusive claim on a data directory that ends with this process, however it ends.
 
     It is a `flock`, so a SIGKILL releases it; the file's content (our pid) is only there to be told to people.
+
+    Children carry `mark`. Should both we and their leashes be killed, the next owner finds them by it: unlike a pid
+    file, it is there from their first moment on, is never stale, and names nobody else when a pid is given out again.
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+        self._data_dir = data_dir.resolve()
         self._file: IO[str] | None = None
 
+    @property
+    def mark(self) -> dict[str, str]:
+        """The environment of whoever works in this directory, which exists; a copy of it elsewhere is another one."""
+        found = self._data_dir.stat()
+        return {SERVES: f"{found.st_dev}:{found.st_ino}:{self._data_dir}"}
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The claim for a start: kept when the block succeeds, or when it was ours before; given up when it raises."""
+        ours_before = self._file is not None
+        self.claim()
+        try:
+            yield
+        except BaseException:
+            if not ours_before:
+                self.release()
+            raise
+
     def claim(self) -> None:
-        """Take the claim; a no-op when it is ours already. Raises `DataDirectoryInUse`."""
+        """Take the claim, and end what a dead owner left at work here; a no-op when it is ours already.
+
+        Blocking. Raises `DataDirectoryInUse`, `ProcessesLeft`.
+        """
         if self._file is not None:
             return
+        self._file = self._lock()
+        try:
+            end_all(lambda: _marked(self.mark[SERVES]))
+        except BaseException:
+            self.release()
+            raise
+
+    def _lock(self) -> IO[str]:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (self._data_dir / "owner.lock").open("a+", encoding="ascii")
         try:
@@ -44,13 +90,45 @@ class Ownership:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        self._file = file
+        return file
 
     def release(self) -> None:
         """Give the claim up; a no-op when it is not ours."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def is_live(process: psutil.Process) -> bool:
+    """Whether it still holds files, locks and ports: a zombie does so only until the last of its threads has ended."""
+    try:
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.Error:
+        return False
+
+
+def end_all(find: Callable[[], Iterable[psutil.Process]], seconds: float = _END_SECONDS) -> None:
+    """SIGKILL for all that `find` finds, until it finds none and those are gone. Raises `ProcessesLeft`.
+
+    Nobody has to reap them: in a container, whoever inherits orphans may never do so.
+    """
+    deadline = time.monotonic() + seconds
+    found: set[psutil.Process] = set()
+    while found := {process for process in found.union(find()) if is_live(process)}:
+        if time.monotonic() > deadline:
+            pids = ", ".join(str(process.pid) for process in found)
+            raise ProcessesLeft(f"processes of an earlier run do not end: {pids}. End them, or restart the machine.")
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(_POLL_SECONDS)
+
+
+def _marked(value: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(SERVES) == value:
+                yield process
 
 
 class Leash:

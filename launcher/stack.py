@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,9 +18,9 @@ from launcher import catalogue
 from launcher.broker import LocalBroker
 from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.postgres import EmbeddedPostgres
-from launcher.processes import reserve_loopback_ports
+from launcher.processes import Ownership, reserve_loopback_ports
 from launcher.programs import PROGRAMS
-from launcher.supervisor import Child, Group
+from launcher.supervisor import Child, Group, Part, Tell, keep_running
 
 HOST = "127.0.0.1"
 KAFKA_ADDRESS = "KAFKA_BOOTSTRAP_SERVERS"
@@ -51,7 +52,10 @@ class Plan:
     cluster: bool = False
     policy: Mapping[str, str] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
-    say: Callable[[str], None] = lambda line: None
+    say: Tell = lambda line: None
+    """What is done now."""
+    warn: Tell = lambda line: None
+    """What died, and what works again."""
 
     def url(self, name: str) -> str:
         """Where a service or an example recipient listens."""
@@ -78,12 +82,11 @@ class Stack:
 
     plan: Plan
     dsn: str
-    services: Group
-    recipients: Group
+    groups: Sequence[Group]
 
     async def failure(self) -> None:
         """Ends when something has ended that nobody stopped, with its error."""
-        tasks = [asyncio.create_task(group.failure()) for group in (self.services, self.recipients)]
+        tasks = [asyncio.create_task(group.failure()) for group in self.groups]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
@@ -94,47 +97,67 @@ class Stack:
 
     async def until_ready(self) -> None:
         """Waits until every service does its work. Raises Unavailable."""
-        await _until_answered(self.plan, {self.plan.url(service) + "/readyz" for service in catalogue.SERVICES})
+        urls = {self.plan.url(service) + "/readyz" for service in catalogue.SERVICES}
+        await _until_answered(self.plan, urls, asyncio.Event())
 
 
 @asynccontextmanager
-async def running(plan: Plan) -> AsyncIterator[Stack]:
+async def running(plan: Plan, stop: asyncio.Event) -> AsyncIterator[Stack]:
     """Starts everything, and stops it in order: services, bus, Kafka, recipients, PostgreSQL.
 
-    Raises DataDirectoryInUse, PostgresUnavailable, BrokerUnavailable, ConfigurationError.
+    Told to `stop` while it starts, it waits for nothing any more; a server that is not ready is an error.
+    Raises DataDirectoryInUse, ProcessesLeft, PostgresUnavailable, BrokerUnavailable, ConfigurationError.
     """
     async with AsyncExitStack() as exits:
-        # PostgreSQL first: it claims the data directory, so that nothing below touches that of a live installation.
-        plan.say("Starting PostgreSQL")
-        dsn = (await exits.enter_async_context(EmbeddedPostgres(plan.home.postgres))).dsn
+        # First of all, so that nothing below touches a live installation, and nothing of a dead one is in our way.
+        ownership = Ownership(plan.home.root)
+        await asyncio.to_thread(ownership.claim)
+        exits.callback(ownership.release)
+        http = await exits.enter_async_context(httpx.AsyncClient(timeout=5.0))
+        servers, recipients, services = [], Group(), Group()
+        postgres = EmbeddedPostgres(plan.home.postgres)
+        servers.append(await _serving(postgres, plan, stop, exits))
+        dsn = postgres.dsn
         prepare(plan.home)
         write_endpoints(plan.home, program_bases(plan.ports))
-        recipients, services = Group(), Group()
         exits.push_async_callback(recipients.stop)
-        for child in _recipients(plan):
-            recipients.start(child.run)
-        kafka = await _kafka(plan, exits) if plan.cluster else None
+        for child in _recipients(plan, ownership.mark):
+            _keep(child, recipients, plan, http, "/healthz")
+        kafka = os.environ.get(KAFKA_ADDRESS) or None if plan.cluster else None
+        if plan.cluster and kafka is None:
+            broker = LocalBroker(plan.home.kafka, progress=plan.say)
+            servers.append(await _serving(broker, plan, stop, exits))
+            kafka = broker.bootstrap_servers
         plan.say("Bringing the database up to date")
         await catalogue.migrate(dsn, kafka)
         # Before the services, so that the first attempt of a notice does not find a closed door.
-        await _until_answered(plan, {plan.url(program) + "/healthz" for program in PROGRAMS})
+        await _until_answered(plan, {plan.url(program) + "/healthz" for program in PROGRAMS}, stop)
         plan.say("Starting the services")
         here = () if kafka else ON_THE_WAY
         await _services_here(plan, here, dsn, services, exits)
         for service in catalogue.SERVICES:
             if service not in here:
                 nice = 0 if service in ON_THE_WAY else BEHIND
-                services.start(_child_service(plan, service, dsn, kafka, nice=nice).run)
-        yield Stack(plan, dsn, services, recipients)
+                child = _child_service(plan, service, dsn, kafka, ownership.mark, nice=nice)
+                _keep(child, services, plan, http, "/readyz")
+        yield Stack(plan, dsn, [*servers, recipients, services])
         plan.say("Stopping")
 
 
-async def _kafka(plan: Plan, exits: AsyncExitStack) -> str:
-    if given := os.environ.get(KAFKA_ADDRESS):
-        return given
-    plan.say("Starting Apache Kafka")
-    broker = LocalBroker(plan.home.kafka, progress=plan.say)
-    return (await exits.enter_async_context(broker)).bootstrap_servers
+async def _serving(server: Part, plan: Plan, stop: asyncio.Event, exits: AsyncExitStack) -> Group:
+    """Waits for the first start of a server, whose error is for whoever started us; then it is kept running."""
+    plan.say(f"Starting {server.name}")
+    await asyncio.to_thread(server.start, stop.is_set)
+    group = Group()
+    group.start(partial(keep_running, server, tell=plan.warn))
+    exits.push_async_callback(group.stop)
+    return group
+
+
+def _keep(child: Child, group: Group, plan: Plan, http: httpx.AsyncClient, path: str) -> None:
+    """Has it started, and kept running, as a part of the group; it works when `path` answers."""
+    works = partial(_answers, http, plan.url(child.name) + path)
+    group.start(partial(keep_running, child, tell=plan.warn, works=works))
 
 
 async def _services_here(plan: Plan, names: Sequence[str], dsn: str, services: Group, exits: AsyncExitStack) -> None:
@@ -147,9 +170,11 @@ async def _services_here(plan: Plan, names: Sequence[str], dsn: str, services: G
     settle_memory()
 
 
-def _child_service(plan: Plan, service: str, dsn: str, kafka: str | None, *, nice: int) -> Child:
+def _child_service(
+    plan: Plan, service: str, dsn: str, kafka: str | None, mark: Mapping[str, str], *, nice: int
+) -> Child:
     given = {name: value for name, value in plan.settings_of(service, dsn, kafka).items() if value is not None}
-    environment = {PREFIX + name.upper(): _text(value) for name, value in given.items()}
+    environment = {PREFIX + name.upper(): _text(value) for name, value in given.items()} | dict(mark)
     return Child(service, [service], log=plan.home.logs / f"{service}.log", environment=environment, nice=nice)
 
 
@@ -157,7 +182,7 @@ def _text(value: Any) -> str:
     return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
 
 
-def _recipients(plan: Plan) -> list[Child]:
+def _recipients(plan: Plan, mark: Mapping[str, str]) -> list[Child]:
     return [
         Child(
             name,
@@ -167,16 +192,16 @@ def _recipients(plan: Plan) -> list[Child]:
                 *(["--silent"] if name in plan.silent else []),
             ],
             log=plan.home.logs / f"recipient-{name}.log",
-            environment={},
+            environment=mark,
         )
         for name in PROGRAMS
     ]
 
 
-async def _until_answered(plan: Plan, urls: set[str]) -> None:
+async def _until_answered(plan: Plan, urls: set[str], stop: asyncio.Event) -> None:
     try:
         async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient(timeout=5.0) as http:
-            while urls:
+            while urls and not stop.is_set():
                 urls = {url for url in urls if not await _answers(http, url)}
                 await asyncio.sleep(0.05 if urls else 0)
     except TimeoutError:

@@ -12,6 +12,7 @@ from rich.live import Live
 
 from kernel.clock import system_clock
 from kernel.database import Database
+from kernel.errors import FirstnoticeError
 from kernel.settings import load_settings
 from kernel.telemetry import configure_logging
 from launcher import ledger, verdict
@@ -67,19 +68,29 @@ async def up(options: Options, console: Console) -> int:
         policy=policy,
         silent=options.silent,
         say=lambda line: console.print(line, style="dim", highlight=False),
+        warn=lambda line: console.print(line, style="yellow", highlight=False, markup=False),
     )
     stop = asyncio.Event()
     stop_on_signals(stop)
     with (home.logs / "firstnotice.log").open("a", encoding="utf-8") as log:
         configure_logging(output="json", stream=log)
-        async with running(plan) as stack:
-            if stop.is_set():
+        try:
+            async with running(plan, stop) as stack:
+                return await _until_stopped(stack, options, console, stop)
+        except FirstnoticeError:
+            if stop.is_set():  # while something was not ready
                 return 0
-            status = await _unless_stopped(_work(stack, options, console), stack, stop)
-            if status is None or options.exit:
-                return status or 0
-            console.print("Everything runs. Ctrl-C stops it.", style="bold")
-            await _unless_stopped(asyncio.Event().wait(), stack, stop)
+            raise
+
+
+async def _until_stopped(stack: Stack, options: Options, console: Console, stop: asyncio.Event) -> int:
+    if stop.is_set():
+        return 0
+    status = await _unless_stopped(_work(stack, options, console), stack, stop)
+    if status is None or options.exit:
+        return status or 0
+    console.print("Everything runs. Ctrl-C stops it.", style="bold")
+    await _unless_stopped(asyncio.Event().wait(), stack, stop)
     return status
 
 

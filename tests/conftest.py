@@ -5,6 +5,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from launcher.broker import LocalBroker
 from launcher.postgres import EmbeddedPostgres
 from launcher.processes import Leash
 from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
+
+if TYPE_CHECKING:
+    from tests.support.installation import Installation
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +86,20 @@ def broker_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
     yield make
     for broker in brokers:
         broker.stop()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> "Iterator[Installation]":
+    """Everything on one machine, not yet started; ended after the test, whatever is left of it."""
+    from launcher.home import at  # slow to import, and few tests need it
+    from tests.support.installation import Installation
+
+    made = Installation(at(tmp_path / "var"))
+    yield made
+    for process in made.runs:
+        if process.running:
+            process.terminate(30)
+    EmbeddedPostgres(made.home.postgres).stop()  # stays when a run was killed
 
 
 # -- Kafka tests that cannot run are counted, named, and on CI a failure --

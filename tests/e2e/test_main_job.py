@@ -5,77 +5,19 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import orjson
 import pytest
 
 from kernel.database import Database
-from launcher import ledger
 from launcher.client import Signed
 from launcher.examples import EXAMPLES
-from launcher.home import Home, at
 from launcher.postgres import EmbeddedPostgres
 from launcher.processes import LeashedProcess
-from launcher.programs import PROGRAMS
-from launcher.stack import KAFKA_ADDRESS
 from launcher.verdict import against_sequences
+from tests.support.installation import PATIENCE, Installation
 from tests.support.wait import until
-
-PATIENCE = 150.0
-"""Seconds for a whole installation to start, on two cores on which other tests kill and start processes."""
-
-
-@dataclass
-class Installation:
-    """A data directory, and what is started on it."""
-
-    home: Home
-    runs: list[LeashedProcess] = field(default_factory=list)
-
-    def start(self, *arguments: str) -> LeashedProcess:
-        self.home.root.mkdir(parents=True, exist_ok=True)
-        command = ["up", "--port", "0", "--data-dir", str(self.home.root), *arguments]
-        # A broker that others share holds their events: each installation has its own.
-        process = LeashedProcess(
-            [sys.executable, "-m", "launcher", *command], output=self.output, environment={KAFKA_ADDRESS: ""}
-        )
-        self.runs.append(process)
-        return process
-
-    async def run(self, *arguments: str, seconds: float = PATIENCE) -> int:
-        """The exit status of the main job."""
-        process = self.start("--examples", "--exit", *arguments)
-        await until(lambda: process.running, lambda running: not running, seconds=seconds)
-        assert process.returncode is not None
-        return process.returncode
-
-    @property
-    def output(self) -> Path:
-        return self.home.root / "output.txt"
-
-    @property
-    def said(self) -> str:
-        return self.output.read_text(encoding="utf-8")
-
-    def ledgers(self) -> dict[str, bytes]:
-        return {name: self.home.ledger(name).read_bytes() for name in PROGRAMS}
-
-    def received(self) -> int:
-        return sum(len(ledger.read(self.home.ledger(name)).received) for name in PROGRAMS)
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(at(tmp_path / "var"))
-    yield made
-    for process in made.runs:
-        if process.running:
-            process.terminate(30)
-    EmbeddedPostgres(made.home.postgres).stop()  # stays when a run was killed
 
 
 async def test_everyone_due_is_told_once_and_a_second_run_tells_nobody_again(installation: Installation) -> None:

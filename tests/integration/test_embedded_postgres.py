@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
-from launcher.postgres import EmbeddedPostgres
-from launcher.processes import DataDirectoryInUse
+from launcher.postgres import EmbeddedPostgres, PostgresUnavailable
+from launcher.processes import DataDirectoryInUse, is_live
+from launcher.supervisor import Group, keep_running
 from tests.support.servers import postgres_log
+from tests.support.wait import until
 
 pytestmark = pytest.mark.postgres
 
@@ -103,6 +106,68 @@ async def test_a_server_whose_postmaster_alone_was_killed_starts_again(postgres_
     connection.terminate()
 
 
+async def test_a_server_that_recovers_from_the_death_of_a_backend_is_not_taken_for_dead(
+    postgres_factory: Factory,
+) -> None:
+    server = postgres_factory()
+    connection = await asyncpg.connect(server.start())
+    before, seen = server.pid, set[bool]()
+    os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+
+    async def accepts() -> bool:
+        seen.add(server.running)
+        try:
+            await (await asyncpg.connect(server.dsn)).close()
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return "was terminated by signal 9" in postgres_log(server.data_dir)
+
+    await until(accepts, bool)
+    assert (seen, server.pid, server.returncode) == ({True}, before, None)
+    connection.terminate()
+
+
+async def test_a_server_that_died_says_how(postgres_factory: Factory) -> None:
+    server = postgres_factory()
+    server.start()
+    assert (server.running, server.returncode) == (True, None)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await until(lambda: server.running, lambda running: not running)
+    assert server.returncode == -signal.SIGKILL
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_running_and_can_be_repeated(postgres_factory: Factory) -> None:
+    server = postgres_factory()
+    await store(server.start(), 1)
+    server.kill()
+    with pytest.raises(PostgresUnavailable, match="told to stop before it was ready"):
+        server.start(given_up=lambda: True)
+    assert not server.running
+    assert await stored(server.start()) == [1]
+
+
+async def test_stop_of_a_server_whose_postmaster_was_killed_ends_its_backends(postgres_factory: Factory) -> None:
+    server = postgres_factory()
+    connection = await asyncpg.connect(server.start())
+    backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+    backend.suspend()  # it would notice, and end by itself
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await until(lambda: server.running, lambda running: not running)
+    server.stop()
+    assert not is_live(backend)
+    connection.terminate()
+
+
+async def test_what_an_initdb_of_a_killed_process_left_is_not_in_the_way(postgres_factory: Factory) -> None:
+    server = postgres_factory()
+    left = server.data_dir / "cluster.unfinished-0000" / "base"
+    left.mkdir(parents=True)
+    await store(server.start(), 1)
+    assert not left.exists()
+
+
 async def test_a_stale_pid_file_that_names_a_stranger_does_not_block_the_start(postgres_factory: Factory) -> None:
     server = postgres_factory()
     server.start()
@@ -122,6 +187,21 @@ async def test_the_server_of_a_killed_process_is_adopted_not_doubled(postgres_fa
     assert server.pid == orphan
     server.stop()
     assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_an_adopted_server_that_dies_is_started_again_too(postgres_factory: Factory, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    orphan = started_by_a_process_that_is_then_killed(data_dir)
+    server, told = postgres_factory(data_dir), list[str]()
+    await store(server.start(), 1)
+    group = Group()
+    group.start(partial(keep_running, server, tell=told.append))
+    os.kill(orphan, signal.SIGKILL)
+    await until(lambda: len(told), lambda lines: lines == 2)
+    assert told == ["PostgreSQL ended: it is started again", "PostgreSQL works again"]
+    assert await stored(server.dsn) == [1]
+    await group.stop()
+    assert not server.running
 
 
 def test_a_second_owner_is_refused_and_told_what_to_do(postgres_factory: Factory) -> None:

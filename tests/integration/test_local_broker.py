@@ -12,7 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from launcher import broker as broker_module
-from launcher.broker import BrokerUnavailable, LocalBroker, fetch_broker
+from launcher.broker import BrokerFailed, BrokerUnavailable, LocalBroker, fetch_broker
+from launcher.processes import is_live
+from tests.support.installation import kill_with_leashes
 
 Factory = Callable[..., LocalBroker]
 
@@ -89,6 +91,29 @@ def test_the_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
         owner.kill()
     psutil.wait_procs([broker], timeout=10)
     assert not broker.is_running() or broker.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.kafka
+def test_a_broker_that_outlived_its_owner_and_its_leash_is_ended_by_the_next_start(
+    broker_factory: Factory, tmp_path: Path
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        left = psutil.Process(int(owner.stdout.readline()))
+        kill_with_leashes(psutil.Process(owner.pid))
+    assert is_live(left)
+    broker = broker_factory(tmp_path)
+    broker.start()
+    assert broker.running
+    assert not is_live(left)
+
+
+@pytest.mark.kafka
+def test_a_start_that_is_given_up_leaves_no_broker(broker_factory: Factory) -> None:
+    broker = broker_factory()
+    with pytest.raises(BrokerFailed, match="told to stop before it was ready"):
+        broker.start(given_up=lambda: True)
+    assert not broker.running
 
 
 def test_without_java_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
