@@ -88,6 +88,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 	echo "Installing into .venv (once; under a minute)"; \
 	rm -rf .venv; \
 	$$uv venv --quiet --python "$$python" .venv; \
-	$$uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock; \
+	$$uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock; \
 	$$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	touch $@
