@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
+from kernel.clock import Clock, system_clock
 from kernel.errors import ConfigurationError
 from kernel.memory import settle_memory
 
@@ -30,9 +31,9 @@ def settings_class(service: str) -> type["ServiceSettings"]:
     return cls
 
 
-async def build(service: str, settings: "ServiceSettings", bus: "Bus") -> "Service":
+async def build(service: str, settings: "ServiceSettings", bus: "Bus", *, clock: Clock = system_clock) -> "Service":
     """The service, wired. Raises ConfigurationError."""
-    built: Service = await import_module(f"services.{service}.bootstrap").build(settings, bus)
+    built: Service = await import_module(f"services.{service}.bootstrap").build(settings, bus, clock=clock)
     return built
 
 

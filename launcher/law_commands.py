@@ -171,9 +171,10 @@ def replay_determination(
     jurisdiction: Annotated[str, typer.Option(help="Whose law applied.")] = "MO",
 ) -> None:
     """Evaluate a stored determination again under the archived release that it names, and compare it byte for byte."""
+    from kernel.clock import system_clock
     from launcher.law_replay import replay_file
 
-    found = replay_file(document, facts, subject=subject, jurisdiction=jurisdiction)
+    found = replay_file(document, facts, subject=subject, jurisdiction=jurisdiction, now=system_clock())
     if found.same:
         typer.echo(f"The same {len(found.replayed)} bytes under law {found.law_version}. Digest {found.law_digest}")
         return

@@ -1,11 +1,11 @@
 """Whether a stored determination comes out the same again, under the release that it names."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from kernel.clock import system_clock
 from kernel.errors import ConfigurationError
 from launcher.law_cases import read_case
 from rulebook.errors import LawError
@@ -16,14 +16,14 @@ from rulebook.replay import Replay, as_stored, replay
 _SHAPE = "write a determination as GET /v1/encounters/{id}/determinations gives it, or as it is stored"
 
 
-def replay_file(path: Path, facts: Path, *, subject: int, jurisdiction: str, root: Path = LAW) -> Replay:
+def replay_file(path: Path, facts: Path, *, subject: int, jurisdiction: str, now: datetime, root: Path = LAW) -> Replay:
     """The document of a file, on the facts of another one. Raises ConfigurationError, without any value."""
     document = _read(path, subject)
     try:
         law = load_release(as_stored(document)["law_version"], root)
         law.applies_in(jurisdiction)
         # What was accepted then is evaluated as it was then, whatever would be refused today.
-        case = read_case(facts, subject, None, system_clock())
+        case = read_case(facts, subject, None, now)
         return replay(document, case.facts, law, jurisdiction=jurisdiction, encounter_at=case.encounter_at)
     except LawError as error:
         raise ConfigurationError(f"{path}: {error}") from None

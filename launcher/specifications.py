@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kernel.settings import load_settings, settings_table
 from launcher import catalogue
 from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.programs import PROGRAMS
+from rulebook.loader import load_law
 
 ROOT = Path(contracts.__file__).parents[1]
 FOLDER = ROOT / "contracts" / "openapi"
@@ -25,6 +27,11 @@ missing or wrong stops the start and is named, never shown. This page is generat
 """
 
 
+def _first_day_of_the_law() -> datetime:
+    """A description is of the release beside it, also when the clock of this machine is before the day of that."""
+    return datetime.combine(load_law().release.in_force_from, time(12), UTC)
+
+
 async def openapi(service: str, home: Home) -> dict[str, Any]:
     """OpenAPI 3.1 of one service, wired as it runs but connected to nothing."""
     settings = load_settings(
@@ -35,7 +42,8 @@ async def openapi(service: str, home: Home) -> dict[str, Any]:
         clients_file=home.clients,
         endpoints_file=home.endpoints,
     )
-    built = await catalogue.build(service, settings, catalogue.embedded_bus("postgresql:///nowhere"))
+    bus = catalogue.embedded_bus("postgresql:///nowhere")
+    built = await catalogue.build(service, settings, bus, clock=_first_day_of_the_law)
     try:
         return built.app.openapi()
     finally:

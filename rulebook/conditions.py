@@ -13,6 +13,7 @@ There is no operator that asks whether a fact is known, and none that replaces a
 
 from collections.abc import Iterator
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -109,21 +110,24 @@ class Compare(Node):
 
     @model_validator(mode="after")
     def _one_operator(self) -> "Compare":
-        if len(self.given()) != 1:
+        if len(self.given) != 1:
             raise ValueError(f"a comparison needs exactly one operator of {', '.join(OPERATORS)}")
         return self
 
-    def given(self) -> list[tuple[str, Any]]:
+    @cached_property
+    def given(self) -> tuple[tuple[str, Any], ...]:
+        """The operators that are written, with what each compares to. Kept: a check of a release asks millions of
+        times."""
         pairs = ((name, getattr(self, name + "_" if name in ("in", "is") else name)) for name in OPERATORS)
-        return [(name, value) for name, value in pairs if value is not None]
+        return tuple((name, value) for name, value in pairs if value is not None)
 
     @property
     def operator(self) -> str:
-        return self.given()[0][0]
+        return self.given[0][0]
 
     @property
     def threshold(self) -> Any:
-        return self.given()[0][1]
+        return self.given[0][1]
 
 
 _KEYS = ("all", "any", "not", "at_least", "use", "policy", "fact")

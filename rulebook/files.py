@@ -105,7 +105,11 @@ def read_text(path: Path, name: str) -> str:
 
 def read_yaml(path: Path, name: str) -> Any:
     """Raises LawError, naming the line, if the file is absent, is not YAML, or nests without end."""
-    text = read_text(path, name)
+    return parse_yaml(read_text(path, name), name)
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """Raises LawError, naming the line, if the text is not YAML, or nests without end."""
     try:
         _demand_bounds(text)
         return yaml.load(text, Loader=_Loader)

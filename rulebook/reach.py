@@ -38,6 +38,9 @@ class Reach:
         self._facts = facts
         self._blocks = blocks
         self._policy = policy
+        self._ways_of: dict[tuple[int, ...], tuple[Sequence[Compare], list[_Known]]] = {}
+        """By the `id` of each comparison: most sites ask of the same ones. Holds the comparisons too, so that none of
+        these ids is given to another."""
 
     def possible(self, true: Iterable[Condition], not_true: Iterable[Condition] = ()) -> bool:
         """Whether something may be known under which some conditions are certainly true and none of the others is."""
@@ -107,17 +110,24 @@ class Reach:
             case AtLeast(at_least=count, of=operands):
                 combinations: set[tuple[Truth, ...]] = {()}
                 for operand in operands:
-                    combinations = {(*done, item) for done in combinations for item in self._truths(operand, known)}
+                    combinations = {(*done, item) for item in self._truths(operand, known) for done in combinations}
                 return frozenset(kleene_at_least(count, combination) for combination in combinations)
 
     def _folded(self, operands: Iterable[Condition], known: _Known, of: Any, start: Truth) -> Truths:
         found: Truths = frozenset({start})
         for operand in operands:
-            found = frozenset(of((one, other)) for one in found for other in self._truths(operand, known))
+            found = frozenset(of((one, other)) for other in self._truths(operand, known) for one in found)
         return found
 
     def _ways(self, leaves: Sequence[Compare]) -> list[_Known]:
-        """What the comparisons of one thing may be together: for each value, for sets of values, and not known."""
+        """What the comparisons of one thing may be together."""
+        key = tuple(id(leaf) for leaf in leaves)
+        if key not in self._ways_of:
+            self._ways_of[key] = leaves, self._found_ways(leaves)
+        return self._ways_of[key][1]
+
+    def _found_ways(self, leaves: Sequence[Compare]) -> list[_Known]:
+        """For each value, for sets of values, and not known."""
         found = {tuple(truth(self._holds(leaf, value)) for leaf in leaves) for value in self._values(leaves)}
         found.add((Truth.UNKNOWN,) * len(leaves))
         waiting = list(found)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +16,7 @@ from rulebook import schema
 from rulebook.deadlines import CalendarsFile
 from rulebook.directory import UnitRow
 from rulebook.errors import LawError
-from rulebook.files import line_of, read_text, read_yaml, validate
+from rulebook.files import line_of, parse_yaml, read_text, validate
 from rulebook.parameters import ParametersFile
 from rulebook.screening import ScreeningFile
 from rulebook.training import TrainingFile
@@ -128,9 +129,16 @@ class Source:
 
     def _file(self, path: Path, model: type[Model]) -> LawFile[Model]:
         name = path.relative_to(self.root).as_posix()
-        content = read_yaml(path, name)
+        content = _parsed(read_text(path, name), name)
         self._read[name] = content
         return LawFile(path, name, validate(model, content, path, name))
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, name: str) -> Any:
+    """The content of a file of the law, which nobody changes. Parsed once for a text: a check, a comparison and a
+    replay read a release several times, and a release has most files in common with the one before."""
+    return parse_yaml(text, name)
 
 
 def row_of(path: Path, column: str, wanted: str) -> int:

@@ -12,6 +12,7 @@ import pytest
 from launcher.broker import LocalBroker
 from launcher.postgres import EmbeddedPostgres
 from launcher.processes import Leash
+from tests.support import properties  # noqa: F401 - registers them before hypothesis chooses one
 from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
 
 if TYPE_CHECKING:

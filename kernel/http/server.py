@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,9 +74,14 @@ def _bounded(header_limit: int, read_seconds: float) -> type[HttpToolsProtocol]:
     return Bounded
 
 
-async def serve(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set. Then, in this order: /readyz turns 503, listening ends, open requests finish, the
-    application's lifespan ends. Port 0 takes any free port: `app.state.port` holds it once requests are taken.
+Pause = Callable[[float], Awaitable[None]]
+"""Waits so many seconds."""
+
+
+async def serve(app: FastAPI, host: str, port: int, stop: asyncio.Event, *, pause: Pause = asyncio.sleep) -> None:
+    """Serves until `stop` is set. Then, in this order: /readyz turns 503, after a pause listening ends, open requests
+    finish, the application's lifespan ends. Port 0 takes any free port: `app.state.port` holds it once requests are
+    taken.
 
     Raises ConfigurationError when the port is taken, and whatever the lifespan raises.
     """
@@ -104,7 +109,7 @@ async def serve(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> None
             try:
                 await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 app.state.stopping = True
-                await asyncio.sleep(settings.drain_seconds)
+                await pause(settings.drain_seconds)
             finally:
                 stopping.cancel()
                 server.should_exit = True

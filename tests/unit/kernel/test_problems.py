@@ -1,7 +1,7 @@
 """What problem documents promise: every bad field by its pointer, the reason in words, and never a value."""
 
 import ast
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,15 @@ import orjson
 import pytest
 
 from kernel.http.problems import field_errors
-from tests.unit.kernel.test_gate import REPORT
-from tests.unit.kernel.webservice import WebService, running
+from tests.support.webservice import POST, REPORT, WebService, in_process
 
-POST = ("POST", "/v1/reports")
 CANARY = "Zq7canary"
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebService]:
-    async with running(tmp_path_factory.mktemp("problems")) as started:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebService]:
+    with in_process(tmp_path_factory.mktemp("problems")) as started:
         yield started
 
 
@@ -115,7 +113,7 @@ async def test_what_we_did_not_foresee_is_a_500_with_a_name_and_without_values(s
     lines = [orjson.loads(line) for line in service.log.getvalue().splitlines()]
     [line] = [line for line in lines if line["level"] == "error"]
     assert line["trace"] == name
-    assert line["error"].startswith("RuntimeError at kernel/webservice.py:")
+    assert line["error"].startswith("RuntimeError at support/webservice.py:")
     assert CANARY not in answer.text + service.log.getvalue()
 
 

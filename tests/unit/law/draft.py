@@ -18,7 +18,8 @@ _LEVELS = ("suspected", "presumed", "confirmed")
 
 
 def read() -> Draft:
-    content: Draft = yaml.safe_load((Path(__file__).parent / "data" / "programs_draft.yaml").read_text("utf-8"))
+    text = (Path(__file__).parent / "data" / "programs_draft.yaml").read_text("utf-8")
+    content: Draft = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return content
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from rulebook.duties import DutyFacts, decide
+from rulebook.files import read_yaml
 from rulebook.loader import Law
 from rulebook.programs import determine
 from tests.unit.law.people import noon, person, presuming
 
 GOLDEN = Path(__file__).parent / "golden"
+GROUPS: dict[Path, Any] = {path: read_yaml(path, path.name) for path in sorted(GOLDEN.glob("*.yaml"))}
 TODAY = "2026-11-22"
 
 
@@ -32,8 +33,8 @@ class Case:
 
 def cases(kind: str) -> list[Case]:
     found = []
-    for path in sorted(GOLDEN.glob("*.yaml")):
-        for group in yaml.safe_load(path.read_text("utf-8")):
+    for path, groups in GROUPS.items():
+        for group in groups:
             if kind not in group:
                 continue
             for number, case in enumerate(group["cases"], start=1):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
@@ -21,6 +21,7 @@ from rulebook.question import next_question
 from rulebook.reading import readers
 from rulebook.values import Among, FactMap, Interval
 from rulebook.ways import LARGEST
+from tests.support.properties import tried
 from tests.unit.rulebook.builders import release_copy
 from tests.unit.rulebook.conditions import DAY, admits
 from tests.unit.rulebook.people import DAYS, GRID, PEOPLE, REPORTS
@@ -47,7 +48,7 @@ def changed(tmp_path: Path, file: str, old: str, new: str) -> Law:
 
 
 @given(PEOPLE, DAYS)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_the_bare_verdicts_are_those_of_the_full_answers(person: FactMap, on: date) -> None:
     facts = dict(person)
     engine(_LAW).derive_certain(facts, on)
@@ -57,7 +58,7 @@ def test_the_bare_verdicts_are_those_of_the_full_answers(person: FactMap, on: da
 
 
 @given(DAYS)
-@settings(max_examples=30, deadline=None)
+@tried(30)
 def test_of_an_empty_person_nothing_is_decided_that_needs_a_fact(on: date) -> None:
     for answer in evaluate({}, _LAW, jurisdiction="MO", as_of=on):
         assert answer.outcome == "potentially_eligible" or not answer.reasons, answer.program_id
@@ -72,7 +73,7 @@ def test_of_an_empty_person_no_duty_is_denied() -> None:
 
 
 @given(PEOPLE)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_missing_sets_are_small_few_and_can_be_asked_for(person: FactMap) -> None:
     for answer in evaluate(person, _LAW, jurisdiction="MO", as_of=DAY):
         for sets in (answer.gaps.to_settle, answer.gaps.to_qualify):
@@ -84,7 +85,8 @@ def test_missing_sets_are_small_few_and_can_be_asked_for(person: FactMap) -> Non
 
 
 @given(REPORTS)
-@settings(max_examples=25, deadline=None)
+@example({"victim_status": "suspected", "household_income_monthly_cents": 435_151})  # Lifeline: with six persons
+@tried(25)
 def test_a_set_that_could_settle_does_so_with_some_values(person: FactMap) -> None:
     on = dict(person)
     engine(_LAW).derive_certain(on, DAY)
@@ -95,8 +97,13 @@ def test_a_set_that_could_settle_does_so_with_some_values(person: FactMap) -> No
             assert any(outcomes(_LAW, facts)[answer.program_id] != "potentially_eligible" for facts in tried), fact
 
 
+MANY = range(1, 31)
+"""Sizes of households, up to one whose limits no income of the grid is over."""
+
+
 def admitted(known: FactMap, fact: str) -> list[Any]:
-    return [value for value in GRID[fact] if fact not in known or admits(known[fact], value)]
+    values = [*GRID[fact], *(MANY if fact == "household_size" else ())]
+    return [value for value in values if fact not in known or admits(known[fact], value)]
 
 
 def test_a_no_says_what_would_change_it(law: Law) -> None:
@@ -129,7 +136,7 @@ def test_immigration_status_is_never_the_first_question(law: Law) -> None:
 
 
 @given(st.lists(st.sampled_from(sorted(GRID)), max_size=20))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_what_was_refused_is_never_asked_again(refused: list[str]) -> None:
     sets = [a.gaps.to_settle for a in evaluate({}, _LAW, jurisdiction="MO", as_of=DAY)]
     question = next_question(sets, _LAW.facts, dict.fromkeys(refused, "refused"))
@@ -248,7 +255,7 @@ def test_a_day_whose_law_is_not_held_leaves_open_what_its_versions_do_not_agree_
 
 
 @given(st.lists(PEOPLE, min_size=1, max_size=4))
-@settings(max_examples=30, deadline=None)
+@tried(30)
 def test_no_answer_is_kept_that_tells_an_amount_or_a_day(persons: list[FactMap]) -> None:
     for person in persons:
         evaluate(person, _LAW, jurisdiction="MO", as_of=DAY)
@@ -260,7 +267,7 @@ def test_no_answer_is_kept_that_tells_an_amount_or_a_day(persons: list[FactMap])
 
 
 @given(PEOPLE)
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_what_is_shared_in_words_is_what_each_is_told_alone(person: FactMap) -> None:
     shared = evaluate(person, _LAW, jurisdiction="MO", as_of=DAY)
     alone = evaluate(person, _LAW, jurisdiction="MO", as_of=DAY, sources={})

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
@@ -14,6 +14,7 @@ from rulebook.loader import LAW, load_law
 from rulebook.programs import Determination, determine
 from rulebook.trees import Evaluation
 from rulebook.values import FactMap
+from tests.support.properties import tried
 from tests.unit.rulebook.builders import release_copy
 from tests.unit.rulebook.conditions import DAY, JOINT, KNOWN, SINGLE, compiled, conditions
 
@@ -61,7 +62,7 @@ def on_day(facts: SubjectFacts, encounter: date, day: date) -> Determination:
 
 
 @given(AGES, STATUS, OPEN, STARTS, st.integers(0, 400), st.lists(st.integers(0, 1200), min_size=1, max_size=6))
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_no_answer_changes_on_any_day_before_the_announced_one(
     age: dict[str, Any], status: dict[str, Any], more: dict[str, Any], encounter: date, after: int, days: list[int]
 ) -> None:
@@ -88,7 +89,7 @@ def said(determination: Determination) -> list[Any]:
 
 
 @given(BY_DAY, KNOWN, st.lists(st.integers(1, 3000), min_size=1, max_size=8))
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_each_comparison_announces_when_it_may_change(condition: Any, known: FactMap, days: list[int]) -> None:
     tree = compiled(condition)
     found = [day for leaf in tree.leaves() for day in leaf.changes(known, DAY) if day > DAY]

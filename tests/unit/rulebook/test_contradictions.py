@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
@@ -27,6 +27,7 @@ from rulebook.records import answer_digest
 from rulebook.replay import replay
 from rulebook.trees import Evaluation
 from rulebook.values import Among, FactMap
+from tests.support.properties import tried
 from tests.unit.rulebook.conditions import (
     DAY,
     EXACT,
@@ -65,7 +66,7 @@ def rules_of(written: Any, law: Any) -> list[CompiledDerivation]:
 
 
 @given(RULES, conditions(SINGLE, 8), KNOWN, KNOWN)
-@settings(max_examples=400, deadline=None)
+@tried(400)
 def test_what_is_told_besides_settles_or_contradicts_and_never_turns(
     written: Any, condition: Any, known: FactMap, more: FactMap
 ) -> None:
@@ -88,7 +89,7 @@ def test_what_is_told_besides_settles_or_contradicts_and_never_turns(
 
 
 @given(RULES, st.lists(KNOWN_OR_CONTRADICTED, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_three_evaluators_follow_contradictions_alike(written: Any, everybody: list[FactMap]) -> None:
     derivations = rules_of(written, compiler())
     generated, law = generate_derivations(derivations, FACTS), SimpleNamespace(facts=FACTS)
@@ -108,7 +109,7 @@ def np_equal(one: Any, other: Any) -> bool:
 
 
 @given(conditions(SINGLE, 8), KNOWN_OR_CONTRADICTED)
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_an_explanation_names_the_contradicted_facts_that_leave_it_open(condition: Any, known: FactMap) -> None:
     tree = compiler().compile(CONDITION.validate_python(condition))
     on = Evaluation(known, DAY)
@@ -156,7 +157,7 @@ def assert_nothing_turns(known: FactMap, later: FactMap, on: date) -> None:
 
 
 @given(REPORTS, st.randoms(), DAYS)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_every_settled_answer_of_the_law_holds_under_every_completion(known: FactMap, dice: Any, on: date) -> None:
     possible = followed(known, on)[0]
     whole: dict[str, Any] = {}
@@ -173,19 +174,19 @@ def test_every_settled_answer_of_the_law_holds_under_every_completion(known: Fac
 @example({"citizenship_status": "us_citizen"}, {"child_eligibility_letter": True}, DAY)
 @example({"victim_status": "none", "hhs_letter_date": date(2022, 3, 26)}, {"appears_victim": True}, date(2021, 1, 27))
 @example({"age_years": 15, "trafficking_type": "sex", "le_cooperation": "willing"}, {"is_minor": False}, DAY)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_adding_facts_never_turns_a_settled_answer_of_the_law(known: FactMap, more: FactMap, on: date) -> None:
     assert_nothing_turns(known, {**more, **known}, on)
 
 
 @given(REPORTS, REPORTS, DAYS)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_what_is_contradicted_stays_so_whatever_is_told_besides(known: FactMap, more: FactMap, on: date) -> None:
     assert followed(known, on)[1] <= followed({**more, **known}, on)[1]
 
 
 @given(PEOPLE, DAYS)
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_the_label_names_what_leaves_an_answer_open_and_nothing_asks_for_it(person: FactMap, on: date) -> None:
     known, of_person = followed(person, on)
     for answer in answers(known, on).values():

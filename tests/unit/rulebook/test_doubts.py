@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
@@ -19,6 +19,7 @@ from rulebook.person import contradictions, known_facts, told_facts
 from rulebook.review import review_gaps
 from rulebook.trees import Evaluation
 from rulebook.values import FactMap
+from tests.support.properties import tried
 from tests.unit.law.people import person
 from tests.unit.rulebook.conditions import DAY
 from tests.unit.rulebook.people import GRID, REPORTED
@@ -71,7 +72,7 @@ def ruled(facts: DutyFacts) -> dict[str, tuple[str, bool, Decision]]:
 @given(TELLING, TELLING, AGES)
 @example({"appears_victim": False}, {"victim_status": "confirmed"}, {})
 @example({"appears_victim": True, "trafficking_type": "labor", "severe_form_excluded": True}, {"severe_form": True}, {})
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_a_settled_duty_stays_so_or_says_on_which_contradiction_it_rests(
     known: FactMap, more: FactMap, age: dict[str, Any]
 ) -> None:
@@ -110,7 +111,7 @@ def corrected(told: FactMap, age: dict[str, Any]) -> Iterator[DutyFacts]:
 @given(TELLING, AGES)
 @example({"appears_victim": False, "victim_status": "confirmed"}, {})
 @example({"appears_victim": True, "citizenship_status": "us_citizen", "child_eligibility_letter": True}, {})
-@settings(max_examples=80, deadline=None)
+@tried(80)
 def test_nothing_is_not_due_that_another_reading_makes_due(told: FactMap, age: dict[str, Any]) -> None:
     found = decisions(case(told, age))
     for other in corrected(told, age):
@@ -120,7 +121,7 @@ def test_nothing_is_not_due_that_another_reading_makes_due(told: FactMap, age: d
 
 @given(TELLING, AGES)
 @example({"appears_victim": False, "victim_status": "confirmed"}, {"birth_date": "1990-01-01"})
-@settings(max_examples=80, deadline=None)
+@tried(80)
 def test_a_contradiction_that_changes_nothing_makes_no_review(told: FactMap, age: dict[str, Any]) -> None:
     facts = case(told, age)
     of_person = excluded(facts)

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rulebook import columns
@@ -15,6 +15,7 @@ from rulebook.kleene import Truth
 from rulebook.loader import LAW, Law, load_law
 from rulebook.trees import Evaluation
 from rulebook.values import FactMap
+from tests.support.properties import tried
 from tests.unit.rulebook.conditions import ANY, COMPLETE, DAY, FACTS, KNOWN, compiler, completed
 from tests.unit.rulebook.conditions import PARSE as CONDITION
 from tests.unit.rulebook.people import PEOPLE
@@ -28,7 +29,7 @@ ON = st.dates(date(2021, 1, 1), date(2028, 1, 1))
     st.lists(KNOWN, min_size=1, max_size=5),
     st.sampled_from([DAY, date(2027, 3, 1)]),
 )
-@settings(max_examples=400, deadline=None)
+@tried(400)
 def test_three_evaluators_agree_on_any_condition(conditions: list[Any], persons: list[FactMap], on: date) -> None:
     one = compiler()
     trees = [one.compile(CONDITION.validate_python(condition)) for condition in conditions]
@@ -45,7 +46,7 @@ def test_three_evaluators_agree_on_any_condition(conditions: list[Any], persons:
 
 
 @given(ANY, KNOWN, COMPLETE)
-@settings(max_examples=400, deadline=None)
+@tried(400)
 def test_a_settled_answer_holds_under_every_completion(condition: Any, known: FactMap, completion: FactMap) -> None:
     tree = compiler().compile(CONDITION.validate_python(condition))
     settled = tree.truth(Evaluation(known, DAY))
@@ -58,7 +59,7 @@ def test_a_settled_answer_holds_under_every_completion(condition: Any, known: Fa
 
 
 @given(ANY, KNOWN, KNOWN)
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_one_more_fact_never_turns_a_settled_answer(condition: Any, known: FactMap, more: FactMap) -> None:
     tree = compiler().compile(CONDITION.validate_python(condition))
     settled = tree.truth(Evaluation(known, DAY))
@@ -67,7 +68,7 @@ def test_one_more_fact_never_turns_a_settled_answer(condition: Any, known: FactM
 
 
 @given(st.lists(PEOPLE, min_size=1, max_size=4), ON)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_three_evaluators_agree_on_the_law(persons: list[FactMap], on: date) -> None:
     plan = engine(_LAW).plan("MO")
     trees = [tree for program in plan.programs for tree in program.trees()]
@@ -88,7 +89,7 @@ def test_three_evaluators_agree_on_the_law(persons: list[FactMap], on: date) -> 
 
 
 @given(st.lists(PEOPLE, min_size=1, max_size=3), ON)
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_the_rule_that_decides_a_duty_is_the_same_in_columns(persons: list[FactMap], on: date) -> None:
     found = columns.rules(encode(persons, _LAW.facts), _LAW, "MO", on)
     for row, person in enumerate(persons):

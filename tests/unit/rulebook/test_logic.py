@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +16,7 @@ from rulebook.errors import LawError
 from rulebook.kleene import Truth, kleene_all, kleene_any, kleene_at_least, kleene_not
 from rulebook.schema import FactSpec
 from rulebook.values import Among, Interval, Value, holds_for
+from tests.support.properties import tried
 
 DAY = date(2026, 11, 22)
 PARSE: TypeAdapter[Any] = TypeAdapter(Condition)
@@ -90,7 +91,7 @@ def admits(value: Value, exact: Value) -> bool:
 
 
 @given(CONDITIONS, KNOWN, st.fixed_dictionaries({f: st.sampled_from(v) for f, v in POSSIBLE.items()}))
-@settings(max_examples=300)
+@tried(300)
 def test_a_settled_answer_holds_whatever_the_missing_facts_turn_out_to_be(
     condition: Any, known: dict[str, Value], completion: dict[str, Value]
 ) -> None:

@@ -5,7 +5,7 @@ from itertools import combinations, product
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rulebook import crux
@@ -17,6 +17,7 @@ from rulebook.missing import MOST, Explanation, Gaps, Missing
 from rulebook.trees import Evaluation, Tree
 from rulebook.values import Among, FactMap, Interval, Value
 from rulebook.ways import LARGEST
+from tests.support.properties import tried
 from tests.unit.rulebook.conditions import (
     ANY,
     CONTRADICTED,
@@ -74,7 +75,7 @@ def in_order(sets: set[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
 
 
 @given(SMALL, KNOWN_OR_CONTRADICTED)
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_the_minimal_sets_are_those_that_trying_everything_finds(condition: Any, known: FactMap) -> None:
     found, tree = missing(condition, known)
     if tree.truth(Evaluation(known, DAY)) is not Truth.UNKNOWN:
@@ -85,7 +86,7 @@ def test_the_minimal_sets_are_those_that_trying_everything_finds(condition: Any,
 
 
 @given(SMALL, KNOWN_OR_CONTRADICTED)
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_without_a_needed_fact_there_is_no_yes(condition: Any, known: FactMap) -> None:
     found, tree = missing(condition, known)
     for needed in found.needed:
@@ -94,7 +95,7 @@ def test_without_a_needed_fact_there_is_no_yes(condition: Any, known: FactMap) -
 
 
 @given(conditions(SINGLE, 8), st.lists(KNOWN_OR_CONTRADICTED, min_size=2, max_size=6))
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any, persons: list[FactMap]) -> None:
     tree = compiled(condition)
     shared, evaluate = Gaps(tree, FACTS), generate([tree])
@@ -109,7 +110,7 @@ def test_what_was_found_out_for_one_person_is_right_for_the_next(condition: Any,
 
 
 @given(ANY, KNOWN)
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_the_deciding_comparisons_are_those_that_the_walker_finds(condition: Any, known: FactMap) -> None:
     tree = compiled(condition)
     on = Evaluation(known, DAY)
@@ -119,7 +120,7 @@ def test_the_deciding_comparisons_are_those_that_the_walker_finds(condition: Any
 
 
 @given(SMALL, KNOWN)
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_what_would_change_a_no_are_the_smallest_sets_of_facts_to_forget(condition: Any, known: FactMap) -> None:
     tree = compiled(condition)
     on = Evaluation(known, DAY)
@@ -153,7 +154,7 @@ def test_persons_of_whom_only_what_explains_nothing_differs_share_an_explanation
 
 
 @given(conditions(SINGLE, 8), st.lists(KNOWN, min_size=2, max_size=8))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_what_went_for_want_of_room_is_found_out_again(condition: Any, persons: list[FactMap]) -> None:
     tree = compiled(condition)
     with pytest.MonkeyPatch.context() as patch:
@@ -166,7 +167,7 @@ def test_what_went_for_want_of_room_is_found_out_again(condition: Any, persons: 
 
 
 @given(st.data(), st.dates(date(2020, 1, 1), date(2028, 12, 31)))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_what_is_known_of_a_day_leaves_only_cells_that_it_could_be_in_anyway(data: Any, as_of: date) -> None:
     fact = data.draw(st.sampled_from(["letter", "born"]))
     leaves = [leaf for one in SINGLE if one["fact"] == fact for leaf in compiled(one).leaves()]

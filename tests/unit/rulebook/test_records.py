@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.facts import SubjectFacts
@@ -19,6 +19,7 @@ from rulebook.programs import determine, recall, record, records
 from rulebook.records import answer_digest
 from rulebook.rows import GROUPS, RowFormat
 from rulebook.values import FactMap
+from tests.support.properties import tried
 from tests.unit.rulebook.people import PEOPLE
 
 _LAW = load_law(LAW)
@@ -88,7 +89,7 @@ def reported(dice: random.Random) -> SubjectFacts:
 
 
 @given(st.randoms(use_true_random=False), DAYS)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_a_record_gives_the_whole_determination_back(dice: random.Random, day: date) -> None:
     facts, at = reported(dice), datetime.fromisoformat(f"{day}{NOON}")
     whole = determine(facts, _LAW, jurisdiction="MO", encounter_at=at, as_of=at)
@@ -97,7 +98,7 @@ def test_a_record_gives_the_whole_determination_back(dice: random.Random, day: d
 
 
 @given(st.lists(PEOPLE, min_size=1, max_size=6), DAYS)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_in_columns_everybody_could_act_upon_the_same_as_alone(persons: list[FactMap], day: date) -> None:
     rows = Population(_LAW, "MO", day).answers(encode(persons, _LAW.facts))
     for row, person in enumerate(persons):
@@ -108,7 +109,7 @@ def test_in_columns_everybody_could_act_upon_the_same_as_alone(persons: list[Fac
 
 
 @given(st.lists(st.randoms(use_true_random=False), min_size=1, max_size=4), DAYS, st.integers(0, 900))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_straight_from_sealed_groups_everybody_could_act_upon_the_same(
     dice: list[random.Random], day: date, later: int
 ) -> None:
@@ -126,7 +127,7 @@ def test_straight_from_sealed_groups_everybody_could_act_upon_the_same(
 
 
 @given(st.randoms(use_true_random=False), DAYS)
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_what_changes_for_everybody_is_in_the_day_on_which_each_is_looked_at(dice: random.Random, day: date) -> None:
     at = datetime.fromisoformat(f"{day}{NOON}")
     found = record(reported(dice), _LAW, jurisdiction="MO", encounter_at=at, as_of=at).next_change_on

@@ -1,20 +1,21 @@
-"""A small service behind the real gate and the real server, for the tests of the web edge."""
+"""A small service behind the real gate, for the tests of the web edge: within the test's process, or on a port."""
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
+import orjson
 from fastapi import APIRouter, Depends, FastAPI
 
 from contracts.facts import EncounterReport
 from kernel import identity
-from kernel.clock import system_clock
 from kernel.errors import Conflict, Unavailable
 from kernel.http.app import create_app
 from kernel.http.gate import require
@@ -24,8 +25,17 @@ from kernel.settings import HttpSettings
 from kernel.telemetry import configure_logging, current_traceparent
 from tests.support.wait import until
 
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEY = identity.generate_key("rms-1")
 SCOPES = {"encounters:write", "encounters:read"}
+REPORT = {
+    "agency_ori": "MO0010000",
+    "encounter_at": "2026-11-21T10:00:00-06:00",
+    "encounter": {"incident_number": "26-1"},
+    "subjects": [{"subject_number": 1, "age": "unknown", "circumstances": {"appears_victim": True}}],
+}
+BODY = orjson.dumps(REPORT)
+POST = ("POST", "/v1/reports")
 
 
 @dataclass
@@ -38,31 +48,36 @@ class WebService:
     seen: list[Any] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = True
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+    """Ends the time between not being ready and not listening any more."""
+    transport: httpx.AsyncBaseTransport | None = None
+    """None: the network, to the port on which it listens."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.app.state.port}"
+        return "http://test" if self.transport is not None else f"http://127.0.0.1:{self.app.state.port}"
 
     def signed(self, method: str, path: str, body: bytes = b"", **options: Any) -> dict[str, str]:
-        token = sign_request(KEY, "rms", method=method, path=path, body=body, now=system_clock(), **options)
+        token = sign_request(KEY, "rms", method=method, path=path, body=body, now=NOON, **options)
         return {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     async def send(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> httpx.Response:
         """A request, signed unless `headers` are given."""
-        async with httpx.AsyncClient(base_url=self.url) as client:
+        async with httpx.AsyncClient(base_url=self.url, transport=self.transport, trust_env=False) as client:
             sent = self.signed(method, path, body) if headers is None else headers
             return await client.request(method, path, content=body or None, headers=sent)
 
-    async def raw(self, *parts: bytes, seconds: float = 5.0) -> bytes:
-        """What the server answers to these bytes until it closes the connection."""
+    async def raw(self, *parts: bytes) -> bytes:
+        """What the server answers to these bytes until it closes the connection. Whoever waits for more than is sent
+        here waits longer than this test."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.app.state.port)
         try:
             for part in parts:
                 writer.write(part)
                 await writer.drain()
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(30):
                 return await reader.read()
         finally:
             writer.close()
@@ -107,9 +122,8 @@ def routes(service: WebService) -> APIRouter:
     return router
 
 
-@asynccontextmanager
-async def running(folder: Path, **settings: Any) -> AsyncIterator[WebService]:
-    """The service on a free port, logging to memory."""
+def made(folder: Path, **settings: Any) -> WebService:
+    """The service, not started yet."""
     path = folder / "clients.json"
     identity.write_clients(path, [client_entry("rms", "agency", KEY, scopes=SCOPES, agencies={"MO0010000"})])
     service = WebService(FastAPI(), asyncio.Event(), io.StringIO())
@@ -127,17 +141,46 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[WebService]:
         service="intake",
         title="Test",
         routers=[routes(service)],
-        registry=ClientRegistry(path, clock=system_clock),
-        settings=HttpSettings(**{"stop_seconds": 2, **settings}),
+        registry=ClientRegistry(path, clock=lambda: NOON),
+        settings=HttpSettings(**{"stop_seconds": 60, "read_seconds": 60, **settings}),
         readiness=readiness,
         lifespan=lifespan,
     )
-    configure_logging("info", output="json", stream=service.log)
-    serving = asyncio.create_task(serve(service.app, "127.0.0.1", 0, service.stop))
-    try:
-        await until(lambda: hasattr(service.app.state, "port"), bool)
+    return service
+
+
+@contextmanager
+def in_process(folder: Path, **settings: Any) -> Iterator[WebService]:
+    """The service without a server, logging to memory."""
+    service = made(folder, **settings)
+    service.transport = httpx.ASGITransport(service.app)
+    with _logging_to(service):
         yield service
+
+
+@asynccontextmanager
+async def listening(folder: Path, **settings: Any) -> AsyncIterator[WebService]:
+    """The service on a free port, logging to memory. It stops when `drained` is set."""
+    service = made(folder, **settings)
+
+    async def pause(_: float) -> None:
+        await service.drained.wait()
+
+    with _logging_to(service):
+        serving = asyncio.create_task(serve(service.app, "127.0.0.1", 0, service.stop, pause=pause))
+        try:
+            await until(lambda: hasattr(service.app.state, "port"), bool)
+            yield service
+        finally:
+            service.drained.set()
+            service.stop.set()
+            await serving
+
+
+@contextmanager
+def _logging_to(service: WebService) -> Iterator[None]:
+    configure_logging("info", output="json", stream=service.log)
+    try:
+        yield
     finally:
-        service.stop.set()
-        await serving
         configure_logging("info", output="json")
