@@ -1,33 +1,25 @@
-"""Migrating a schema: each has its own owner role, its own Alembic history and version table, one environment."""
+"""Migrating a schema: each has its own owner role, its own Alembic history and version table, one environment.
+
+A released revision never changes (`tests/released/`). Services import this for their `Schema` alone, so what migrating
+needs is imported when it runs.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from kernel.errors import ConfigurationError
+from kernel.migrations.schema import Schema
+from kernel.migrations.version import is_ahead, revision_of, revisions
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
 
 ENVIRONMENT = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Schema:
-    """A PostgreSQL schema of ours and where its migrations are."""
-
-    name: str
-    versions: Path
-
-    @property
-    def role(self) -> str:
-        """The role that owns everything in it; NOLOGIN, taken by `SET ROLE`."""
-        return f"fn_{self.name}"
 
 
 SERVICE_ROLES = ("fn_intake", "fn_router", "fn_eligibility", "fn_audit")
@@ -40,7 +32,8 @@ BUS = Schema("bus", ENVIRONMENT / "bus")
 async def migrate(dsn: str, schemas: Sequence[Schema]) -> None:
     """Brings the schemas to their newest version, making roles and schemas that are missing. Safe to repeat.
 
-    `dsn` belongs to an administrator who may create roles and schemas. Raises ConfigurationError if it may not.
+    A schema that a newer release has migrated is left as it is: this one works on it, too. `dsn` belongs to an
+    administrator who may create roles and schemas. Raises ConfigurationError if it may not.
     """
     connection = await asyncpg.connect(dsn)
     try:
@@ -77,6 +70,8 @@ def _role(role: str) -> str:
 
 
 async def _upgrade(dsn: str, schema: Schema) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     async def connect() -> Any:
         return await asyncpg.connect(
             dsn, server_settings={"search_path": schema.name, "role": schema.role, "lock_timeout": "5s"}
@@ -85,19 +80,26 @@ async def _upgrade(dsn: str, schema: Schema) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_run_alembic, schema)
-            await connection.commit()
+            driver = (await connection.get_raw_connection()).driver_connection
+            if not is_ahead(await revision_of(driver, schema), revisions(schema)):
+                await connection.run_sync(_run_alembic, schema)
+                await connection.commit()
     finally:
         await engine.dispose()
 
 
-def _run_alembic(connection: Connection, schema: Schema) -> None:
+def _run_alembic(connection: "Connection", schema: Schema) -> None:
+    from alembic import command
+    from sqlalchemy import text
+
     connection.execute(text("SELECT 1"))
     command.upgrade(config(schema, connection), "head")
 
 
-def config(schema: Schema, connection: Connection | None = None) -> Config:
+def config(schema: Schema, connection: "Connection | None" = None) -> "Config":
     """Alembic's view of one schema; also for `alembic check` and new revisions."""
+    from alembic.config import Config
+
     settings = Config()
     settings.set_main_option("script_location", str(ENVIRONMENT))
     settings.set_main_option("version_locations", str(schema.versions))
@@ -110,3 +112,6 @@ def config(schema: Schema, connection: Connection | None = None) -> Config:
 def run_sync(dsn: str, schemas: Sequence[Schema]) -> None:
     """`migrate` for callers without an event loop."""
     asyncio.run(migrate(dsn, schemas))
+
+
+__all__ = ["BUS", "KEYS", "SERVICE_ROLES", "Schema", "config", "migrate", "run_sync"]
