@@ -1,4 +1,4 @@
-"""Released migrations never change, and each schema's revisions form one line: databases out there went through them."""
+"""Released migrations never change, and each schema's revisions form one line: databases went through them."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ COMMAND = f"`{migrations.COMMAND}`"
 def test_a_pinned_migration_is_what_it_was() -> None:
     changed = migrations.changed(migrations.load(), migrations.digests())
     assert not changed, (
-        f"{', '.join(changed)}: databases have been through this as it was. Undo the change, here or in a constant that "
-        "the migration executes, and make a new revision"
+        f"{', '.join(changed)}: databases have been through this as it was. Undo the change, also one of a constant "
+        "that the migration executes, and make a new revision"
     )
 
 

@@ -24,9 +24,13 @@ class Release:
         """With this, Python and every Python that it starts import the release, wherever they are started."""
         return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
 
+    def command(self, *arguments: str) -> list[str]:
+        """Its command `firstnotice`, for a process with its environment."""
+        return [sys.executable, "-m", "launcher", *arguments]
+
     def firstnotice(self, *arguments: str) -> None:
         """Runs the release's command to its end."""
-        _run([sys.executable, "-m", "launcher", *arguments], self.environment)
+        _run(self.command(*arguments), self.environment)
 
     def digests(self) -> bytes:
         """The digests of the release's migrations, as JSON, worked out as `migrations.py` does it for today's."""
