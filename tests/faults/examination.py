@@ -29,20 +29,31 @@ class Findings:
         return self == Findings()
 
 
-async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
-    """Compares what was accepted with the recipients' own ledgers, the tables and the trail."""
-    books = {name: ledger.read(world.home.ledger(name)) for name in PROGRAMS}
-    told: dict[str, list[str]] = {}
-    for book in books.values():
+def ledgers(world: World) -> dict[str, ledger.Contents]:
+    """What each example recipient has written down."""
+    return {name: ledger.read(world.home.ledger(name)) for name in PROGRAMS}
+
+
+def told(world: World) -> dict[str, list[str]]:
+    """Encounter id to the recipients who have a first notice of it, as often as they have one."""
+    found: dict[str, list[str]] = {}
+    for book in ledgers(world).values():
         for one in book.received.values():
             if one.kind == "notice":
-                told.setdefault(one.encounter_id, []).append(one.recipient_id)
+                found.setdefault(one.encounter_id, []).append(one.recipient_id)
+    return found
+
+
+async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
+    """Compares what was accepted with the recipients' own ledgers, the tables and the trail."""
+    books = ledgers(world)
+    seen = told(world)
     connection = await asyncpg.connect(world.dsn)
     try:
         undelivered = [
             await _whereabouts(connection, encounter, recipient)
             for encounter, recipients in accepted.items()
-            for recipient in sorted(recipients - set(told.get(encounter, ())))
+            for recipient in sorted(recipients - set(seen.get(encounter, ())))
         ]
         waiting = sum([await pending(connection, service) for service in catalogue.SERVICES])
         parked = sum([await connection.fetchval(f"SELECT count(*) FROM {one}.parked") for one in catalogue.SERVICES])
@@ -53,7 +64,7 @@ async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
         undelivered=tuple(undelivered),
         unexpected=tuple(
             f"{encounter} {recipient}"
-            for encounter, recipients in told.items()
+            for encounter, recipients in seen.items()
             for recipient in recipients
             if recipient not in accepted.get(encounter, set()) or recipients.count(recipient) > 1
         ),
