@@ -61,15 +61,30 @@ class Proxy:
 
     def swallow(self, direction: Direction = "both") -> None:
         """From now on nothing passes in this direction; new connections are taken and lead nowhere."""
-        self._call(lambda: [self._open[one].clear() for one in _ways(direction)])
+
+        def close() -> None:
+            for one in _ways(direction):
+                self._open[one].clear()
+
+        self._call(close)
 
     def restore(self) -> None:
         """Everything passes again, beginning with what was held back."""
-        self._call(lambda: [way.set() for way in self._open.values()])
+
+        def open_all() -> None:
+            for way in self._open.values():
+                way.set()
+
+        self._call(open_all)
 
     def reset(self) -> None:
         """Cuts every connection at once, on both sides."""
-        self._call(lambda: [one.cancel() for one in self._connections])
+
+        def cut() -> None:
+            for one in self._connections:
+                one.cancel()
+
+        self._call(cut)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -79,7 +94,7 @@ class Proxy:
     ) -> None:
         self.stop()
 
-    def _call(self, change: Callable[[], object]) -> None:
+    def _call(self, change: Callable[[], None]) -> None:
         async def changed() -> None:
             change()
 

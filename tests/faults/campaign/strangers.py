@@ -87,22 +87,21 @@ class Stranger:
 
     shape: str
     topic: str
-    number: int
+    key: UUID
 
     @classmethod
     def draw(cls, shape: str, random: Random, scope: Scope) -> Self:
         # Which event may be sent without harm depends on the topic; what is no event may be sent anywhere.
         topics = [ENCOUNTERS, ACCESS] + ([NOTICES, DETERMINATIONS] if SHAPES[shape].verdict == "parked" else [])
-        return cls(shape, random.choice(topics), random.getrandbits(128))
+        return cls(shape, random.choice(topics), UUID(int=random.getrandbits(128), version=4))
 
     async def inject(self, ground: Ground) -> None:
-        key = UUID(int=self.number, version=4)
         data: EventData
         if self.topic == ENCOUNTERS:
             data = EncounterRetracted(record_version=1, reason_code="campaign")
         else:
-            data = RecordRead(object_kind="campaign", object_id=key, reader="campaign")
-        await publish(ground, key, data, self.shape, topic=self.topic)
+            data = RecordRead(object_kind="campaign", object_id=self.key, reader="campaign")
+        await publish(ground, self.key, data, self.shape, topic=self.topic)
 
 
 async def publish(ground: Ground, key: UUID, data: EventData, shape: str | None, *, topic: str | None = None) -> UUID:
