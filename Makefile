@@ -31,6 +31,11 @@ run-cluster: $(INSTALLED) ## The same on Kafka and PostgreSQL, one process per s
 test: $(INSTALLED) ## Run every test there is (ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+.PHONY: faults
+faults: $(INSTALLED) ## A long fault campaign (SEED=n repeats one; MINUTES=10 in each mode; MODE=embedded or kafka)
+	@$(BIN)/python -m tests.faults.campaign --minutes $(or $(MINUTES),10) --mode $(or $(MODE),both) \
+	  $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, import rules
 	$(BIN)/ruff check .

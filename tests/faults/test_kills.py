@@ -14,7 +14,9 @@ import pytest
 from launcher import catalogue
 from launcher.broker import LocalBroker
 from launcher.postgres import EmbeddedPostgres
-from tests.faults.world import Findings, Poster, World, an_encounter, healed
+from tests.faults.examination import Findings, healed
+from tests.faults.posting import Poster, an_encounter
+from tests.faults.world import World
 from tests.support.wait import until
 
 ENCOUNTERS = 300

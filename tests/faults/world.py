@@ -1,30 +1,25 @@
-"""A whole installation whose every process may be killed, and what must hold when it has healed."""
+"""A whole installation whose every process may be killed, and services of which any number may run."""
 
-import asyncio
+import os
+import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
-import asyncpg
 import httpx
 import orjson
 
 from kernel.settings import PREFIX
-from launcher import catalogue, ledger
-from launcher.client import Signed
+from launcher import catalogue
 from launcher.home import Home, prepare, program_bases, write_endpoints
 from launcher.processes import LeashedProcess, reserve_loopback_ports
 from launcher.programs import PROGRAMS
 from launcher.stack import ON_THE_WAY
 from tests.support.wait import until
 
-AGENCY = "MO0390100"
+LEAVE_SECONDS = 20.0
 
 
 @dataclass
@@ -35,6 +30,8 @@ class Process:
     arguments: list[str]
     environment: dict[str, str]
     log: Path
+    ports: Mapping[str, int]
+    """By the service or recipient that it serves."""
     points: list[str] = field(default_factory=list)
     """Crash points that it has to die at, one per start."""
     armed: str | None = None
@@ -65,52 +62,117 @@ class Process:
             self.armed = None
             self.running.kill()
 
+    def leave(self) -> None:
+        """Asks it to end in order and waits; blocking. Take it out of the world first, or it is started again."""
+        if self.running is not None and self.running.running:
+            self.running.terminate(LEAVE_SECONDS)
+
+    def pause(self) -> Callable[[], None]:
+        """Stops it where it is; the result lets it go on, if nobody has killed it meanwhile."""
+        paused = self.running
+
+        def go_on() -> None:
+            if paused is not None and paused.running:
+                os.kill(paused.pid, signal.SIGCONT)
+
+        if paused is not None and paused.running:
+            os.kill(paused.pid, signal.SIGSTOP)
+        return go_on
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where a process finds PostgreSQL and Kafka; `kafka` is None for the embedded log."""
+
+    dsn: str
+    kafka: str | None
+
 
 class World:
     """Services and example recipients on given servers, in the processes that the launcher gives them."""
 
-    def __init__(self, directory: Path, dsn: str, *, kafka: str | None, sabotage: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        dsn: str,
+        *,
+        kafka: str | None,
+        sabotage: str | None = None,
+        through: Mapping[str, Servers] | None = None,
+        together: Sequence[Sequence[str]] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`through` gives processes, by name, another way to the servers; `together` says which services share a
+        process; `settings` are the services' own, by field name."""
         self.dsn = dsn
         self.home = Home(directory)
+        self._servers = Servers(dsn, kafka)
+        self._through = through or {}
+        self._sabotage = sabotage or ""
+        self._settings = {"policy_overrides": '{"juvenile_review_after": "PT1S"}', **(settings or {})}
         prepare(self.home)
         names = [*catalogue.SERVICES, *PROGRAMS]
         self.ports = dict(zip(names, reserve_loopback_ports(len(names)), strict=True))
         write_endpoints(self.home, program_bases(self.ports))
         self.processes: dict[str, Process] = {}
-        alone = [service for service in catalogue.SERVICES if kafka or service not in ON_THE_WAY]
-        groups = [[service] for service in alone] if kafka else [list(ON_THE_WAY), *([service] for service in alone)]
-        for services in groups:
-            self._add(
-                "+".join(services),
-                [sys.executable, "-m", "tests.faults.services", *services],
-                {
-                    PREFIX + "DATABASE_DSN": dsn,
-                    PREFIX + "BUS": "kafka" if kafka else "embedded",
-                    PREFIX + "KAFKA_BOOTSTRAP_SERVERS": kafka or "",
-                    PREFIX + "KEYSET_FILE": str(self.home.keyset),
-                    PREFIX + "CLIENTS_FILE": str(self.home.clients),
-                    PREFIX + "ENDPOINTS_FILE": str(self.home.endpoints),
-                    PREFIX + "POLICY_OVERRIDES": '{"juvenile_review_after": "PT1S"}',
-                    "TEST_PORTS": orjson.dumps(self.ports).decode(),
-                    "TEST_SABOTAGE": sabotage or "",
-                },
-            )
+        self._replica_ports: dict[str, int] = {}
+        self._deaths_of_left = 0
+        for services in processes_of(kafka is not None) if together is None else together:
+            self._add_services("+".join(services), services, {one: self.ports[one] for one in services})
         for name in PROGRAMS:
-            self._add(
-                name,
-                [
-                    *(sys.executable, "-m", "launcher", "recipients", name, "--port", str(self.ports[name])),
-                    *("--router", self.url("router"), "--secrets", str(self.home.recipient_secrets(name))),
-                    *("--ledger", str(self.home.ledger(name))),
-                ],
-                {},
-            )
+            arguments = [
+                *(sys.executable, "-m", "launcher", "recipients", name, "--port", str(self.ports[name])),
+                *("--router", self.url("router"), "--secrets", str(self.home.recipient_secrets(name))),
+                *("--ledger", str(self.home.ledger(name))),
+            ]
+            self._add(name, arguments, {}, {name: self.ports[name]})
 
-    def _add(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
-        self.processes[name] = Process(name, arguments, environment, self.home.logs / f"{name}.log")
+    def join(self, service: str) -> Process:
+        """A further replica of a service, alone in a process of its own (`router-2`) on a port of its own. It is
+        started at the next `heal`."""
+        name = next(f"{service}-{n}" for n in range(2, 100) if f"{service}-{n}" not in self.processes)
+        if name not in self._replica_ports:
+            (self._replica_ports[name],) = reserve_loopback_ports(1)
+        return self._add_services(name, [service], {service: self._replica_ports[name]})
+
+    def leave(self, process: Process) -> None:
+        """The world does without this process from now on; ending it is the caller's."""
+        self._deaths_of_left += process.deaths
+        del self.processes[process.name]
+
+    def _add_services(self, name: str, services: Sequence[str], ports: Mapping[str, int]) -> Process:
+        servers = self._through.get(name, self._servers)
+        settings = {
+            "database_dsn": servers.dsn,
+            "bus": "kafka" if servers.kafka else "embedded",
+            "kafka_bootstrap_servers": servers.kafka or "",
+            "keyset_file": str(self.home.keyset),
+            "clients_file": str(self.home.clients),
+            "endpoints_file": str(self.home.endpoints),
+            # Two members of one group with one name would take each other's place.
+            **({"member": name} if name in self._replica_ports else {}),
+            **self._settings,
+        }
+        return self._add(
+            name,
+            [sys.executable, "-m", "tests.faults.services", *services],
+            {PREFIX + field.upper(): value for field, value in settings.items()}
+            | {"TEST_PORTS": orjson.dumps(dict(ports)).decode(), "TEST_SABOTAGE": self._sabotage},
+            ports,
+        )
+
+    def _add(self, name: str, arguments: list[str], environment: dict[str, str], ports: Mapping[str, int]) -> Process:
+        process = Process(name, arguments, environment, self.home.logs / f"{name}.log", ports)
+        self.processes[name] = process
+        return process
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
+
+    def urls(self, service: str) -> list[str]:
+        """Of every replica of a service that is meant to run now."""
+        ports = [process.ports[service] for process in self.processes.values() if service in process.ports]
+        return [f"http://127.0.0.1:{port}" for port in ports]
 
     async def up(self) -> None:
         """Starts what is down and waits until all of it works."""
@@ -118,7 +180,8 @@ class World:
 
             async def works() -> bool:
                 self.heal()
-                return all([await _ready(http, self.url(name) + "/readyz") for name in catalogue.SERVICES])
+                urls = [url for service in catalogue.SERVICES for url in self.urls(service)]
+                return all([await _ready(http, url + "/readyz") for url in urls])
 
             await until(works, bool, seconds=180)
 
@@ -148,7 +211,7 @@ class World:
 
     @property
     def deaths(self) -> int:
-        return sum(process.deaths for process in self.processes.values())
+        return self._deaths_of_left + sum(process.deaths for process in self.processes.values())
 
     @property
     def has_points_left(self) -> bool:
@@ -163,152 +226,14 @@ class World:
         )
 
 
+def processes_of(cluster: bool) -> list[list[str]]:
+    """Which services share a process, as the launcher has it."""
+    alone = [service for service in catalogue.SERVICES if cluster or service not in ON_THE_WAY]
+    return [*([] if cluster else [list(ON_THE_WAY)]), *([service] for service in alone)]
+
+
 async def _ready(http: httpx.AsyncClient, url: str) -> bool:
     try:
         return (await http.get(url)).is_success
     except httpx.HTTPError:
         return False
-
-
-_numbers = count(1)
-
-
-def an_encounter(kind: int) -> tuple[dict[str, Any], set[str]]:
-    """A report, and the recipients who must be told: three kinds, the third after a review timer."""
-    number = next(_numbers)
-    age, recipients = (
-        ({"years": 34, "verified_by": "document"}, {"mo-dss"}),
-        ({"years": 16, "verified_by": "document"}, {"mo-dss", "mo-jo-16", "us-hhs-otip"}),
-        ("unknown", {"mo-dss", "mo-jo-16", "us-hhs-otip"}),
-    )[kind % 3]
-    report = {
-        "agency_ori": AGENCY,
-        "encounter_at": "2026-11-01T12:00:00Z",
-        "encounter": {"incident_number": f"26-{number:06d}", "location": {"county_fips": "29095"}},
-        "subjects": [
-            {"subject_number": 1, "age": age, "circumstances": {"appears_victim": True, "trafficking": {"type": "sex"}}}
-        ],
-    }
-    return report, recipients
-
-
-class Poster:
-    """Posts reports until each is accepted, whatever dies meanwhile."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        client = world.home.client_of(AGENCY)
-        self._auth = Signed.from_file(client, world.home.key_of(client))
-        self.accepted: dict[str, set[str]] = {}
-        """Encounter id to the recipients who must be told."""
-
-    async def post_all(self, reports: Iterator[tuple[dict[str, Any], set[str]]], *, workers: int = 4) -> None:
-        async with httpx.AsyncClient(timeout=10, base_url=self._world.url("intake"), auth=self._auth) as http:
-
-            async def work() -> None:
-                for report, recipients in reports:
-                    self.accepted[await self._post(http, report)] = recipients
-
-            await asyncio.gather(*(work() for _ in range(workers)))
-
-    async def _post(self, http: httpx.AsyncClient, report: Mapping[str, Any]) -> str:
-        while True:
-            with suppress(httpx.HTTPError):
-                answer = await http.post("/v1/encounters", json=report)
-                if answer.status_code == 202:
-                    return str(answer.json()["encounter_id"])
-                assert answer.status_code in (429, 503), answer.text
-            await asyncio.sleep(0.1)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What is wrong with an installation; empty when every promise was kept."""
-
-    undelivered: Sequence[str] = ()
-    unexpected: Sequence[str] = ()
-    applied_twice: Sequence[str] = ()
-    unacknowledged: int = 0
-    pending: int = 0
-    parked: int = 0
-    trail: Sequence[str] = ()
-
-    @property
-    def nothing(self) -> bool:
-        return self == Findings()
-
-
-async def examine(world: World, accepted: Mapping[str, set[str]]) -> Findings:
-    """Compares what was accepted with the recipients' own ledgers, the tables and the trail."""
-    books = {name: ledger.read(world.home.ledger(name)) for name in PROGRAMS}
-    told: dict[str, list[str]] = {}
-    for book in books.values():
-        for one in book.received.values():
-            if one.kind == "notice":
-                told.setdefault(one.encounter_id, []).append(one.recipient_id)
-    connection = await asyncpg.connect(world.dsn)
-    try:
-        pending = parked = 0
-        trail = []
-        for service in catalogue.SERVICES:
-            pending += await connection.fetchval(f"SELECT count(*) FROM {service}.outbox WHERE published_at IS NULL")
-            parked += await connection.fetchval(f"SELECT count(*) FROM {service}.parked")
-            numbered = await connection.fetchval(f"SELECT sum(next) FROM {service}.outbox_shard")
-            row = await connection.fetchrow(
-                "SELECT count(*) AS entries, count(DISTINCT event_id) AS events FROM audit.entry"
-                " WHERE convert_from(content, 'UTF8')::jsonb->'event'->>'source' = $1",
-                f"/firstnotice/{service}",
-            )
-            if not row["entries"] == row["events"] == numbered:
-                trail.append(f"{service}: {numbered} events, {row['events']} in the trail, {row['entries']} entries")
-        undelivered = [
-            await _whereabouts(connection, encounter, recipient)
-            for encounter, recipients in accepted.items()
-            for recipient in sorted(recipients - set(told.get(encounter, ())))
-        ]
-    finally:
-        await connection.close()
-    return Findings(
-        undelivered=tuple(undelivered),
-        unexpected=tuple(
-            f"{encounter} {recipient}"
-            for encounter, recipients in told.items()
-            for recipient in recipients
-            if recipient not in accepted.get(encounter, set()) or recipients.count(recipient) > 1
-        ),
-        applied_twice=tuple(notice for book in books.values() for notice in book.applied_twice),
-        unacknowledged=sum(len(book.open) for book in books.values()),
-        pending=pending,
-        parked=parked,
-        trail=tuple(trail),
-    )
-
-
-async def _whereabouts(connection: asyncpg.Connection, encounter_id: str, recipient_id: str) -> str:
-    """Where a notice is that its recipient does not have: not decided, for review, or how far its delivery came."""
-    decided = await connection.fetch(
-        "SELECT duty_id, outcome, review_at - now() AS review_in FROM router.obligation"
-        " WHERE encounter_id = $1 AND (recipient_id = $2 OR recipient_id IS NULL)",
-        UUID(encounter_id),
-        recipient_id,
-    )
-    sent = await connection.fetch(
-        "SELECT kind, live, state, attempts, next_attempt_at - now() AS next_in, lease_owner IS NOT NULL AS leased,"
-        " reason FROM router.notice JOIN router.delivery USING (notice_id)"
-        " WHERE encounter_id = $1 AND notice.recipient_id = $2",
-        UUID(encounter_id),
-        recipient_id,
-    )
-    return f"{encounter_id} {recipient_id}: decided {[*map(dict, decided)]}, sent {[*map(dict, sent)]}"
-
-
-async def healed(world: World, accepted: Mapping[str, set[str]], *, seconds: float) -> Findings:
-    """Waits until nothing is wrong any more, or the time is over; returns the last findings."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while True:
-        world.heal()
-        findings = await examine(world, accepted)
-        if findings.nothing or loop.time() > deadline:
-            return findings
-        await asyncio.sleep(0.5)
