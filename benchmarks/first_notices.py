@@ -36,8 +36,7 @@ async def first_notices(law: Law, folder_of_next: Path) -> dict[str, Any]:
         agency = Agency(there, http)
         await agency.at_rate(PER_SECOND, 3)  # warm caches, connections and plans
         await agency.all_told()
-        agency.accepted.clear()
-        agency.arrived.clear()
+        agency.forget()
         variables = {
             "FIRSTNOTICE_DATABASE_DSN": server.dsn,
             "FIRSTNOTICE_KEYSET_FILE": str(there.home.keyset),

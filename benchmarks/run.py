@@ -45,7 +45,7 @@ def pipeline(console: Console, *, full: bool) -> None:
     from benchmarks.pipeline import measure
 
     found = {
-        mode: asyncio.run(measure(cluster=mode == "kafka", seconds=60 if full else 10, burst=20_000 if full else 2000))
+        mode: asyncio.run(measure(cluster=mode == "kafka", seconds=60 if full else 6, burst=20_000 if full else 2000))
         for mode in ("embedded", "kafka")
     }
     keep("pipeline", found)

@@ -12,7 +12,7 @@ from kernel.clock import Clock, Ids
 from kernel.database import Database
 from kernel.http.gate import require
 from kernel.identity import Caller
-from kernel.telemetry import current_traceparent
+from kernel.telemetry import current_traceparent, hop
 from services.intake.api.direct import LONGEST_KEY, DirectRoute
 from services.intake.application import states
 from services.intake.application.accept import Report
@@ -77,10 +77,12 @@ def router(
 
         The same record again is answered as before; with a newer `record_version` and other content it amends.
         """
+        began = clock().timestamp()
         checked = intake.check(report, caller, idempotency_key, current_traceparent())
         outcome = await writer.submit(checked)
         if isinstance(outcome, Known):
             outcome = await edge.commit(lambda tx: intake.report_again(tx, checked))
+        hop("intake", "accept", began)
         return _accepted(outcome)
 
     routes.add_api_route(

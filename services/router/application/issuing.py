@@ -113,6 +113,7 @@ class Issuing:
                     attempt=1,
                     origin=origin,
                     body=body,
+                    issued_at=now,
                     lease_ends=self._departures.lease_ends(),
                 )
             )

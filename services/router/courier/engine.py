@@ -15,7 +15,7 @@ from kernel.clock import Clock
 from kernel.crashpoints import reach
 from kernel.doorbell import Doorbell, wait_for
 from kernel.errors import ConfigurationError, Unavailable
-from kernel.telemetry import counter, gauge, logger
+from kernel.telemetry import counter, gauge, hop, logger
 from services.router.adapters.endpoints import Endpoint, Endpoints
 from services.router.courier.job import Job, Result
 from services.router.courier.lanes import Breaker, BreakerPolicy, Lane
@@ -250,6 +250,8 @@ class Courier:
         started_at = self._clock()
         headers = endpoint.signer.headers(str(job.notice_id), int(started_at.timestamp()), job.body)
         headers["content-type"] = CONTENT_TYPE
+        if job.attempt == 1:
+            hop("router", "send", job.issued_at.timestamp())
         reach("router.before_send")
         ending = await self._transport.post(endpoint, headers, job.body, self._policy.deadline)
         reach("router.after_send")

@@ -18,6 +18,7 @@ class Job:
     attempt: int
     origin: Origin
     body: bytes = field(repr=False)
+    issued_at: datetime
     lease_ends: float
     """Seconds of the courier's monotonic clock; never sent later than this allows."""
     was_held: bool = False

@@ -287,6 +287,7 @@ class CourierStore:
             was_held=row["state_before"] == "held",
             origin=origin_of(row),
             body=opened[FieldGroup.DISCLOSURE].encode(),
+            issued_at=row["issued_at"],
             lease_ends=lease_ends,
         )
 
@@ -303,6 +304,7 @@ class CourierStore:
                     attempt=row["attempts"] - 1,
                     origin=origin_of(row),
                     body=b"",
+                    issued_at=row["issued_at"],
                     lease_ends=0.0,
                 ),
                 started_at=row["lost_started_at"],

@@ -1,5 +1,6 @@
 """Lanes: urgent notices always find a slot, a dead endpoint rests, and memory stays bounded."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -23,7 +24,14 @@ FIRST, CORRECTION, DETERMINATION, REPLAY = range(4)
 
 def a_job(priority: int = FIRST) -> Job:
     return Job(
-        notice_id=uuid4(), recipient_id="r", priority=priority, attempt=1, origin=ORIGIN, body=b"", lease_ends=1e9
+        notice_id=uuid4(),
+        recipient_id="r",
+        priority=priority,
+        attempt=1,
+        origin=ORIGIN,
+        body=b"",
+        issued_at=datetime(2026, 11, 22, 12, tzinfo=UTC),
+        lease_ends=1e9,
     )
 
 
