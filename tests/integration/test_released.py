@@ -14,7 +14,8 @@ import pytest
 from kernel.migrations.version import revision_of, revisions
 from launcher import catalogue
 from launcher.broker import LocalBroker
-from tests.faults.world import Findings, an_encounter, examine, healed
+from tests.faults.examination import Findings, examine, healed
+from tests.faults.posting import an_encounter
 from tests.released.installation import SERVICES, Installation
 from tests.released.release import Release, firstnotice, kept, unpack
 from tests.support.wait import until

@@ -10,7 +10,8 @@ import httpx
 from kernel.settings import PREFIX
 from launcher.client import Signed
 from launcher.programs import PROGRAMS
-from tests.faults.world import AGENCY, Poster, Process, World
+from tests.faults.posting import AGENCY, Poster
+from tests.faults.world import Process, World
 from tests.released.release import Release
 
 SERVICES = ("intake", "router", "eligibility", "audit")

@@ -9,13 +9,14 @@ import asyncpg
 
 from contracts.envelope import Event
 from contracts.events import ACCESS, RecordRead
-from kernel.bus import Broker, Bus
+from kernel.bus import Broker, Bus, Record
+from kernel.bus.embedded import EmbeddedBus, partition_of
 from kernel.database import Database, Transaction
 from kernel.inbox import Consumer, Handler, on_events
 from kernel.keeper import Keeper
 from kernel.messaging_schema import MESSAGING_V1, MESSAGING_V2
 from kernel.migrations import BUS, migrate
-from kernel.outbox import Outbox
+from kernel.outbox import Outbox, pack_headers
 from kernel.relay import Relay
 from tests.support.loops import again_and_again, running
 
@@ -52,6 +53,43 @@ def an_event(key: UUID, *, note: str = "", source: str = "/firstnotice/test", id
 def note_of(event: Event) -> str:
     assert isinstance(event.data, RecordRead)
     return event.data.reader
+
+
+TOLD = """
+    SELECT key, headers, value, shard, sequence FROM (
+        SELECT 0 AS place, id AS number, key, headers, value, shard, coalesce(sequence, id) AS sequence FROM outbox
+        UNION ALL
+        SELECT 1, row_number() OVER (ORDER BY appended_at, shard, sequence), key, headers, value, shard, sequence
+        FROM bus.record
+    ) AS told ORDER BY place, number
+"""
+"""What the service of this schema has told, in order, whether it went to the outbox or to the embedded log at once."""
+
+
+async def write_log(dsn: str, *records: Record) -> None:
+    """Puts records with all their headers on the embedded log, by the log's own rules, as somebody else would."""
+    bus = EmbeddedBus(Database(dsn, schema="bus", pool_size=1))
+    await bus.start()
+    connection = await asyncpg.connect(dsn, server_settings={"search_path": "bus"})
+    try:
+        async with connection.transaction():
+            for record in records:
+                id, offset = await connection.fetchrow(
+                    "UPDATE partition SET next = next + 1 WHERE topic = $1 AND partition = $2 RETURNING id, next - 1",
+                    record.topic,
+                    partition_of(record.key),
+                )
+                await connection.execute(
+                    'INSERT INTO record (partition_id, "offset", key, headers, value) VALUES ($1, $2, $3, $4, $5)',
+                    id,
+                    offset,
+                    record.key,
+                    pack_headers(record.headers),
+                    record.value,
+                )
+    finally:
+        await connection.close()
+        await bus.close()
 
 
 async def rows(database: Database, query: str) -> list[tuple[object, ...]]:

@@ -144,7 +144,9 @@ class PostgresReruns:
         )
 
     async def waiting(self, tx: Transaction, limit: int) -> int:
-        found: int = await tx.driver.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS head", limit)
+        found: int = await tx.driver.fetchval(
+            "SELECT count(*) FROM (SELECT FROM outbox WHERE published_at IS NULL LIMIT $1) AS head", limit
+        )
         return found
 
     async def reported(self, tx: Transaction) -> int:

@@ -18,7 +18,7 @@ from rulebook.loader import Law
 from rulebook.programs import recall
 from services.eligibility.adapters.store import PostgresStore
 from services.eligibility.application.matching import Matching
-from tests.support.messaging import NOON
+from tests.support.messaging import NOON, TOLD
 from tests.support.wait import until
 
 _READS = {"determinations:read"}
@@ -110,15 +110,16 @@ class Eligibility:
             await self.intake_keys.erase(tx, subject)
 
     async def published(self) -> list[Event]:
-        """What waits in the outbox, in order."""
-        return [
+        """What we told, in order."""
+        events = [
             decode(
                 str(row["key"]).encode(),
                 unpack_headers(row["headers"]) + sequence_headers(row["shard"], 0),
                 row["value"],
             )
-            for row in await self.rows("SELECT * FROM outbox ORDER BY id")
+            for row in await self.rows(TOLD)
         ]
+        return [event for event in events if event.source == self.outbox.source]
 
     async def opened(self, event: Event) -> dict[str, Any]:
         """The determination that an event carries, in the words of the law, as JSON."""

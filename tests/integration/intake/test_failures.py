@@ -18,10 +18,10 @@ from launcher.postgres import EmbeddedPostgres
 from tests.integration.intake.world import World, a_report, a_subject, a_world, again
 from tests.support.wait import until
 
-REFUSE_OUTBOX = """
+REFUSE_LOG = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{code}'; END $$;
-CREATE TRIGGER refuse BEFORE INSERT ON outbox EXECUTE FUNCTION refuse();
+CREATE TRIGGER refuse BEFORE INSERT ON bus.record EXECUTE FUNCTION refuse();
 """
 
 
@@ -33,7 +33,7 @@ async def own_world(database_dsn: str, tmp_path: Path) -> AsyncIterator[World]:
 
 async def test_a_full_disk_is_a_503_and_nothing_is_stored(own_world: World) -> None:
     """The very last statement before the commit fails as PostgreSQL fails without room."""
-    await own_world.execute(REFUSE_OUTBOX.format(code="53100"))
+    await own_world.execute(REFUSE_LOG.format(code="53100"))
     before = await own_world.counts()
     report = a_report()
     answer = await own_world.report(report, key="k")
@@ -45,7 +45,7 @@ async def test_a_full_disk_is_a_503_and_nothing_is_stored(own_world: World) -> N
 
 
 async def test_an_error_of_the_store_is_a_500_and_nothing_is_stored(own_world: World) -> None:
-    await own_world.execute(REFUSE_OUTBOX.format(code="P0001"))
+    await own_world.execute(REFUSE_LOG.format(code="P0001"))
     before = await own_world.counts()
     answers = await asyncio.gather(*(own_world.report(a_report()) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {500}

@@ -17,13 +17,10 @@ from contracts.events import (
     NoticeIssued,
     ObligationDecided,
     RecordRead,
-    TrailCheckpointed,
-    Watermark,
 )
 from kernel.bus import Record
-from kernel.bus.embedded import EmbeddedBus
-from kernel.database import Database
 from tests.integration.intake.world import World, a_report, subject_ids
+from tests.support.messaging import write_log
 from tests.support.wait import until
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -40,13 +37,7 @@ class Router:
         self.told = 0
 
     async def tell(self, *told: EventData) -> None:
-        bus = EmbeddedBus(Database(self.world.dsn, schema="bus", pool_size=1))
-        database = Database(self.world.dsn, schema="bus", pool_size=1)
-        await bus.start()
-        async with database.transaction() as tx:
-            await bus.publish([self._record(data) for data in told], tx.driver)
-        await database.close()
-        await bus.close()
+        await write_log(self.world.dsn, *(self._record(data) for data in told))
 
     def _record(self, data: EventData) -> Record:
         self.told += 1
@@ -196,10 +187,3 @@ async def test_another_agencys_state_and_an_unknown_one_are_answered_alike(world
     assert {answer.status_code for answer in (foreign, unknown, malformed)} == {404}
     assert foreign.json()["detail"] == unknown.json()["detail"]
     assert len(await world.events(encounter)) == 1
-
-
-async def test_checkpoints_of_the_trail_release_what_was_published(world: World) -> None:
-    router = await a_router(world)
-    mark = Watermark(source="/firstnotice/intake", shard=5, through=123)
-    await router.tell(TrailCheckpointed(size=1, watermarks=(mark,)))
-    await until(lambda: world.rows("SELECT covered FROM outbox_shard WHERE shard = 5"), lambda rows: rows == [(123,)])

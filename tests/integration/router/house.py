@@ -21,7 +21,7 @@ from kernel.clock import system_clock, system_ids
 from kernel.database import Database
 from kernel.identity import Caller
 from kernel.keyset import Keyset
-from kernel.migrations import KEYS, migrate
+from kernel.migrations import BUS, KEYS, migrate
 from kernel.outbox import Outbox
 from kernel.sealing import DataKey, seal
 from kernel.subject_keys import SubjectKeys
@@ -40,6 +40,7 @@ from services.router.courier.store import CourierStore
 from services.router.courier.transport import PyreqwestTransport
 from services.router.domain.backoff import Backoff
 from services.router.migrations import SCHEMA
+from tests.support.messaging import TOLD
 
 SECRET = "whsec_" + b64encode(b"a secret of thirty-two bytes len").decode()
 LOOPBACK = ["127.0.0.0/8"]
@@ -215,8 +216,8 @@ class House:
         return {one.duty_id: one for subject in subjects for one in subject.obligations}
 
     async def events(self, kind: str) -> list[dict[str, Any]]:
-        """Public data of outbox events of a type, in order."""
-        found = await self.rows("SELECT headers, value FROM outbox ORDER BY id")
+        """Public data of what we told of a type, in order."""
+        found = await self.rows(TOLD)
         return [json.loads(row["value"])["data"] for row in found if kind.encode() in row["headers"]]
 
 
@@ -243,7 +244,7 @@ def of_unknown_age() -> dict[str, Any]:
 
 @asynccontextmanager
 async def a_house(dsn: str, folder: Path, *, review: timedelta = timedelta(hours=1)) -> AsyncIterator[House]:
-    await migrate(dsn, [KEYS, SCHEMA])
+    await migrate(dsn, [KEYS, BUS, SCHEMA])
     keyset = Keyset.generate()
     database = Database(dsn, schema="router", role="fn_router", pool_size=6)
     intake = Database(dsn, schema="keys", role="fn_intake", pool_size=2)
