@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from kernel.migrations.version import revision_of, revisions
@@ -48,15 +49,16 @@ async def test_what_the_oldest_release_has_under_way_is_carried_on(
     installation = Installation(tmp_path / "home", database_dsn, release, kafka=broker[0] if kafka else None)
     connection = await asyncpg.connect(database_dsn)
     try:
+        assert await _revisions(connection) <= orjson.loads(release.digests()).keys()
         await _live(installation, connection)
         await _holds_something_of_everything(connection, kafka=kafka)
 
         firstnotice(*migrate)
+        assert await _revisions(connection) == {revisions(schema)[-1] for schema in catalogue.schemas()}
         await installation.run(released=())
         await _all_is_told(installation)
         await installation.poster.post_all(_some(3))
         await _all_is_told(installation)
-        await _is_at_head(connection)
     finally:
         await connection.close()
         installation.world.down()
@@ -162,7 +164,7 @@ async def _holds_something_of_everything(connection: asyncpg.Connection, *, kafk
             assert await _count(connection, f"{service}.outbox_sent") > 0, service
     assert (await _count(connection, "intake.outbox WHERE sequence IS NOT NULL") > 0) == kafka
     for service in ("router", "eligibility"):
-        assert await _count(connection, f"{service}.parked") == 6, service
+        assert await _count(connection, f"{service}.parked") >= 6, service
 
 
 async def _count(connection: asyncpg.Connection, rows: str) -> int:
@@ -170,9 +172,8 @@ async def _count(connection: asyncpg.Connection, rows: str) -> int:
     return count
 
 
-async def _is_at_head(connection: asyncpg.Connection) -> None:
-    for schema in catalogue.schemas():
-        assert await revision_of(connection, schema) == revisions(schema)[-1]
+async def _revisions(connection: asyncpg.Connection) -> set[str | None]:
+    return {await revision_of(connection, schema) for schema in catalogue.schemas()}
 
 
 async def _all_is_told(installation: Installation) -> None:
