@@ -90,12 +90,12 @@ def broker_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> "Iterator[Installation]":
+def installation(server_folder: Path) -> "Iterator[Installation]":
     """Everything on one machine, not yet started; ended after the test, whatever is left of it."""
     from launcher.home import at  # slow to import, and few tests need it
     from tests.support.installation import Installation
 
-    made = Installation(at(tmp_path / "var"))
+    made = Installation(at(server_folder / uuid.uuid4().hex / "var"))
     yield made
     for process in made.runs:
         if process.running:

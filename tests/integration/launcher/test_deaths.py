@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,9 +19,9 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture(scope="module")
-async def everything(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+async def everything(server_folder: Path) -> AsyncIterator[Installation]:
     """An installation that the tests of this module may wound, one after the other."""
-    made = Installation(at(tmp_path_factory.mktemp("everything") / "var"))
+    made = Installation(at(server_folder / "everything"))
     made.start()
     await made.until_said("Everything runs")
     yield made
