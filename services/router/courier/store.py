@@ -103,7 +103,7 @@ _RECORD = """
     FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::float8[], $5::boolean[], $6::timestamptz[], $7::text[])
         AS result(notice_id, attempt, state, wait, reached, confirmed_at, reason)
     WHERE delivery.notice_id = result.notice_id AND attempts = result.attempt AND lease_owner = $8
-    RETURNING delivery.notice_id
+    RETURNING delivery.notice_id, attempts
 """
 
 _STATES = {"confirmed": "confirmed", "retry": "pending", "held": "held"}
@@ -189,8 +189,9 @@ class CourierStore:
                 [result.verdict.error for result in results],
                 self.worker,
             )
-            ours = {row["notice_id"] for row in rows}
-            valid = [result for result in results if result.job.notice_id in ours]
+            # By attempt too: after the database was away, one batch may hold a lost attempt of a notice and its next one.
+            ours = {(row["notice_id"], row["attempts"]) for row in rows}
+            valid = [result for result in results if (result.job.notice_id, result.job.attempt) in ours]
             if len(valid) < len(results):
                 log.warning("results came after their lease had ended", count=len(results) - len(valid))
             await self._write_attempts(tx, valid)

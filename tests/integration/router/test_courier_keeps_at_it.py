@@ -60,6 +60,21 @@ async def test_a_write_after_the_lease_went_to_another_matches_no_row(house: Hou
     assert await house.deliveries() == {"mo-dss": "confirmed"}
 
 
+async def test_a_lost_attempt_in_one_batch_with_the_next_one_holds_up_nothing(house: House) -> None:
+    worker = house.worker(house.register({"mo-dss": endpoint(1)}))
+    await house.handle(worker, await house.report(adult()))
+    ask = [Ask("mo-dss", 0, 1)]
+    (lost,) = await worker.store.claim(ask, 0.0, 0.0)
+    (again,) = await worker.store.claim(ask, 60.0, 0.0)
+    now = (await house.rows("SELECT now() AS now"))[0]["now"]
+    ended = {"started_at": now, "finished_at": now, "verdict": Verdict("confirmed", True)}
+    await worker.store.record([Result(job=lost, **ended), Result(job=again, **ended)])
+    assert await house.deliveries() == {"mo-dss": "confirmed"}
+    attempts = await house.rows("SELECT attempt, error FROM attempt ORDER BY attempt")
+    assert attempts == [{"attempt": 1, "error": "worker_lost"}, {"attempt": 2, "error": None}]
+    assert len(await house.events("notice.confirmed")) == 1
+
+
 async def test_what_a_killed_worker_held_is_sent_by_the_next_one(house: House) -> None:
     async with receiving(silence) as receiver:
         endpoints = house.register({"mo-dss": endpoint(receiver.port)})
