@@ -29,6 +29,7 @@ def main() -> int:
     arguments.add_argument("--minutes", type=float, default=10.0, help="how long faults strike, in each mode")
     arguments.add_argument("--mode", choices=["embedded", "kafka", "both"], default="both")
     arguments.add_argument("--rate", type=float, default=3.0, help="encounters a second")
+    arguments.add_argument("--settles", type=float, default=240.0, help="seconds that healing may take afterwards")
     arguments.add_argument("--only", nargs="*", choices=known, metavar="KIND", help=f"of {', '.join(known)}")
     arguments.add_argument("--without", nargs="*", choices=known, default=[], metavar="KIND")
     given = arguments.parse_args()
@@ -38,6 +39,7 @@ def main() -> int:
         seconds=given.minutes * 60,
         kinds=chosen,
         rate=given.rate,
+        settles=given.settles,
     )
     modes = ["embedded", "kafka"] if given.mode == "both" else [given.mode]
     return max(asyncio.run(campaign(mode, plan)) for mode in modes)
@@ -46,6 +48,7 @@ def main() -> int:
 async def campaign(mode: str, plan: Plan) -> int:
     say(f"{mode}: seed {plan.seed}, {plan.seconds / 60:g} minutes")
     folder = Path(tempfile.mkdtemp(prefix="firstnotice-campaign-"))
+    say(f"data and logs, which stay if anything is wrong: {folder}")
     postgres = EmbeddedPostgres(folder / "postgres")
     try:
         async with raised(folder / "world", postgres, kafka=mode == "kafka", seed=plan.seed) as ground:
@@ -59,7 +62,6 @@ async def campaign(mode: str, plan: Plan) -> int:
     tell(shown)
     say(f"JSON: {file}")
     if result.findings:
-        say(f"data and logs stay in {folder}")
         return 1
     shutil.rmtree(folder)
     return 0

@@ -25,6 +25,9 @@ PERSISTENT_SECONDS = 180.0
 """For how long something is tried that has to work in the end."""
 JOIN_SECONDS = 30.0
 
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when a statement did not come through or was refused."""
+
 
 @dataclass
 class Ground:
@@ -63,7 +66,7 @@ class Ground:
                     return
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(0.2)

@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 
 from contracts.events import EncounterRetracted
-from tests.faults.campaign.ground import Ground
+from tests.faults.campaign.ground import AWAY, Ground
 from tests.faults.campaign.strangers import publish
 from tests.faults.posting import Poster, an_encounter
 
@@ -142,7 +142,7 @@ class Load:
                     )
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 version = None
             if version == life.versions[-1]:
                 return True
