@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from launcher import catalogue
@@ -38,21 +39,32 @@ def stack() -> Iterator[ExitStack]:
 
 
 async def tell_all(world: World, *, seconds: float) -> None:
-    """Posts some encounters to whatever replica of intake answers, and waits until everybody was told of each."""
+    """Posts some encounters to whatever replica of intake answers, and waits until everybody was told of each and the
+    agencies can see it: the way there and back, through every service's readers and relays."""
     poster = Poster(world)
     posting = asyncio.create_task(poster.post_all(an_encounter(number) for number in range(ENCOUNTERS)))
+    connection = await asyncpg.connect(world.dsn)
 
-    def missing() -> str:
-        posted, seen = poster.accepted, told(world)
+    async def missing() -> str:
+        posted, seen = dict(poster.accepted), told(world)
+        owed = sum(map(len, posted.values()))
         untold = sum(len(recipients - set(seen.get(one, ()))) for one, recipients in posted.items())
-        return f"{ENCOUNTERS - len(posted)} encounters not accepted, {untold} notices not there"
+        shown = await connection.fetchval(
+            "SELECT count(*) FROM intake.notice_view WHERE confirmed_at IS NOT NULL AND encounter_id = ANY($1::uuid[])",
+            list(posted),
+        )
+        return _missing(ENCOUNTERS - len(posted), untold, owed - shown)
 
     try:
-        nothing = "0 encounters not accepted, 0 notices not there"
-        await until(missing, lambda seen: seen == nothing, seconds=seconds)
+        await until(missing, lambda seen: seen == _missing(0, 0, 0), seconds=seconds)
     finally:
+        connection.terminate()
         posting.cancel()
         await asyncio.gather(posting, return_exceptions=True)
+
+
+def _missing(accepted: int, told: int, shown: int) -> str:
+    return f"{accepted} encounters are not accepted, {told} notices not told and {shown} not shown to the agencies"
 
 
 async def takes_over(world: World, service: str, cut: list[Proxy]) -> None:
