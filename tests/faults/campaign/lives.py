@@ -51,6 +51,8 @@ class Life:
     """Accepted record versions, in order."""
     retracted_by: UUID | None = None
     """The event of the retraction."""
+    finished: bool = False
+    """Whether everything that was to be accepted of it is."""
 
     @property
     def begun(self) -> bool:
@@ -88,7 +90,6 @@ class Load:
         self._poster = Poster(ground.world, retried=ANSWERS_AFTER_WHICH_ONE_SENDS_AGAIN)
         self.lives: list[Life] = []
         self.answers = self._poster.answers
-        self._stopped = False
 
     async def run(self, stop: asyncio.Event) -> None:
         random = Random(f"arrivals of {self._seed}")
@@ -106,7 +107,6 @@ class Load:
                 self.lives.append(life_of(self._seed, len(self.lives)))
                 group.create_task(live(self.lives[-1]))
                 await asyncio.sleep(random.expovariate(self._rate))
-            self._stopped = True
 
     async def _live(self, http: httpx.AsyncClient, life: Life) -> None:
         answer = await self._poster.post(http, "", life.report)
@@ -125,6 +125,7 @@ class Load:
             data = EncounterRetracted(record_version=life.versions[-1], reason_code="in_error")
             life.retracted_by = await publish(self._ground, encounter_id, data, None)
             life.told = frozenset()
+        life.finished = True
 
     async def _decided(self, life: Life) -> bool:
         """Waits until the router has decided on the last version, so that the log has it before the retraction.

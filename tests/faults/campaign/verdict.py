@@ -86,7 +86,7 @@ async def examine(ground: Ground, lives: Sequence[Life]) -> tuple[Findings, Seen
         out_of_order=(*trail.out_of_order(entries), *trail.decided_out_of_order(entries), *disordered_lives),
         parked=tuple(parked),
         unfinished=(
-            *(f"encounter number {n} was not accepted" for n, life in enumerate(lives) if not life.begun),
+            *(f"encounter number {n} is not wholly accepted" for n, life in enumerate(lives) if not life.finished),
             *(f"{service} has {count} events to publish" for service, count in waiting if count),
             *(f"{name} has {len(book.open)} notices to acknowledge" for name, book in books.items() if book.open),
             *behind,
