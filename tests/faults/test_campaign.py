@@ -18,6 +18,8 @@ from tests.faults.campaign.verdict import Findings
 SEED = 20261128
 SHORT = Plan(seed=SEED, seconds=45, kinds=frozenset(kinds(kafka=True)), longest=6, gaps=(0.2, 2.5), settles=180)
 """Long enough for each kind once."""
+SHOWN = 20
+"""Findings of one sort that a failure shows."""
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -38,7 +40,7 @@ async def test_in_a_cluster_a_campaign_finds_nothing(
 async def campaign(folder: Path, postgres: EmbeddedPostgres, *, kafka: bool) -> None:
     async with raised(folder, postgres, kafka=kafka, seed=SEED) as ground:
         result = await run(ground, SHORT)
-        shown = result.shown()
+        shown = result.shown(SHOWN)
         told = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
         assert result.findings == Findings(), f"{told}\n{ground.world.logs()}"
         assert set(shown["faults"]) == set(kinds(kafka=kafka)), "some kind of fault did not strike"

@@ -56,7 +56,7 @@ async def tell_all(world: World, *, seconds: float) -> None:
         return _missing(ENCOUNTERS - len(posted), untold, owed - shown)
 
     try:
-        await until(missing, lambda seen: seen == _missing(0, 0, 0), seconds=seconds)
+        await until(missing, _missing(0, 0, 0).__eq__, seconds=seconds)
     finally:
         connection.terminate()
         posting.cancel()

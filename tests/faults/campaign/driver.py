@@ -56,8 +56,8 @@ class Result:
     answers: dict[int, int]
     settled_after: float
 
-    def shown(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def shown(self, most: int | None = None) -> dict[str, Any]:
+        """As one JSON object, with at most so many findings of each sort."""
         return {
             "seed": self.plan.seed,
             "seconds": self.plan.seconds,
@@ -72,7 +72,7 @@ class Result:
             **{one.name: len(getattr(self.findings, one.name)) for one in fields(Findings)},
             "settled_after_seconds": round(self.settled_after, 1),
             "answers": {str(status): count for status, count in sorted(self.answers.items())},
-            "findings": {one.name: list(getattr(self.findings, one.name)) for one in fields(Findings)},
+            "findings": {one.name: list(getattr(self.findings, one.name))[:most] for one in fields(Findings)},
             "schedule": [[one.at, one.kind, one.what, one.seconds] for one in self.struck],
         }
 
