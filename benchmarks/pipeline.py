@@ -8,8 +8,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -197,7 +197,26 @@ async def measure(*, cluster: bool, seconds: float = 6, burst: int = 2000) -> di
             }
             result[f"hops_ms_at_{rate}_per_s"] = windows[-1]["hops"]
         result["burst"] = await _burst(agency, there, burst)
+        if cluster:
+            with second_router(there):
+                await agency.at_rate(20, 15)  # until both have their share
+                await agency.all_told()
+                result["burst_with_two_routers"] = await _burst(agency, there, burst)
     return result
+
+
+@contextmanager
+def second_router(there: Installation) -> Iterator[None]:
+    """Another replica of the router, as the launcher made the first one, on a port of its own."""
+    (first,) = (one for one in psutil.Process(there.roots[0]).children() if one.cmdline()[-1] == "router")
+    environment = first.environ() | {"FIRSTNOTICE_PORT": str(reserve_loopback_ports(1)[0])}
+    second = LeashedProcess(
+        [sys.executable, "-m", "launcher", "router"], output=there.home.logs / "router-2.log", environment=environment
+    )
+    try:
+        yield
+    finally:
+        second.terminate(20)
 
 
 async def _window(

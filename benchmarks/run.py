@@ -55,7 +55,13 @@ def pipeline(console: Console, *, full: bool) -> None:
         table.add_row(mode, str(rate), _against(one["p50"], p50), f"{p50:g}", _against(one["p99"], p99), f"{p99:g}")
     console.print(table)
     for mode, result in found.items():
+        for rate in (20, 100):
+            console.print(f"CPU ms per encounter, {mode}, {rate}/s:", result[f"cpu_ms_per_encounter_at_{rate}_per_s"])
+            console.print(f"where the time goes, {mode}, {rate}/s:", result[f"hops_ms_at_{rate}_per_s"])
         console.print(f"burst, {mode}:", result["burst"])
+    one, two = found["kafka"]["burst"], found["kafka"]["burst_with_two_routers"]
+    told = "encounters_per_s_until_all_told"
+    console.print(f"two routers against one, {told}: {two[told]} / {one[told]} = {two[told] / one[told]:.2f}x")
 
 
 def _against(value: float, target: float) -> str:

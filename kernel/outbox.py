@@ -18,6 +18,7 @@ from kernel.errors import TooLarge
 
 _encode_headers = msgspec.msgpack.Encoder().encode
 _decode_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
+_decode_others = msgspec.msgpack.Decoder(tuple[tuple[str, bytes | None], ...]).decode
 _STAMP = 64
 """Bytes that the two headers of the sequence number take at most."""
 
@@ -28,7 +29,15 @@ def pack_headers(headers: Headers) -> bytes:
 
 
 def unpack_headers(content: bytes) -> Headers:
-    return _decode_headers(content)
+    """Total: of a row that somebody else wrote, what can be read of it, and nothing where nothing can."""
+    try:
+        return _decode_headers(content)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        return tuple((name, value or b"") for name, value in _decode_others(content))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ()
 
 
 class Outbox:
