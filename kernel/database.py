@@ -164,7 +164,7 @@ class Database:
                 call()
         except UNAVAILABLE as error:
             # Nobody shall get this connection again, whatever state it is in.
-            connection.terminate()
+            _end(connection)
             if isinstance(error, BEHIND):
                 # The plans of the others are as old.
                 await pool.expire_connections()
@@ -175,7 +175,7 @@ class Database:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            connection.terminate()
+            _end(connection)
             raise Unavailable(f"the database did not answer within {TRANSACTION_SECONDS:.0f} s") from error
         finally:
             await pool.release(connection)
@@ -215,12 +215,13 @@ class Database:
             raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
 
     async def _undo(self, connection: Any, transaction: Any, *, hangs: bool) -> None:
-        if not hangs and not connection.is_closed():
+        if not hangs:
+            # The driver's pool lets go of a connection that broke: what is left of it answers nothing.
             with suppress(*NOT_CONNECTED):
                 async with asyncio.timeout(5):
                     await transaction.rollback()
                 return
-        connection.terminate()
+        _end(connection)
 
     async def connect(self, *args: Any, **settings: Any) -> Any:
         """A bare connection, for the pool and for `session`. Raises NOT_CONNECTED."""
@@ -235,6 +236,11 @@ class Database:
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, IDLE_SECONDS * 1000)
         return connection
+
+
+def _end(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has done so already
+        connection.terminate()
 
 
 async def _leave_as_it_is(connection: Any) -> None:

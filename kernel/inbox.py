@@ -12,12 +12,14 @@ from uuid import UUID
 
 from contracts.envelope import Event
 from kernel.backoff import backoff_seconds
-from kernel.bus import Bus, Delivery, Extent, Handled, Position, Subscription
+from kernel.bus import Bus, Delivery, Handled, Position, Subscription
 from kernel.crashpoints import reach
 from kernel.database import UNAVAILABLE, Database, Transaction
 from kernel.doorbell import wait_for
 from kernel.errors import PoisonEvent, StaleOwner, Unavailable
-from kernel.parking import BEHIND, Parked, admit, dismiss, due_keys, keep_parked, park, read, release, take_parked
+from kernel.offsets import stored_offsets
+from kernel.parking import BEHIND, Parked, dismiss, park, read
+from kernel.pulse import while_it_answers
 from kernel.steps import in_step
 from kernel.telemetry import counter, describe, hop, logger
 
@@ -29,14 +31,11 @@ TRIES = 3
 """How often a batch is tried as a whole before its events are taken one by one."""
 PATIENT_TRIES = 6
 """The same when the database was in the way, which concerns all events alike, or one alone for ever."""
-RETRY_SECONDS = 0.5
-KEYS_AT_ONCE = 100
 
 HANDLED = counter("events_handled", "Events that took effect", ["service", "topic"])
 REPEATED = counter("events_repeated", "Events that had been handled before", ["service"])
 PARKINGS = counter("events_parkings", "Times that an event was parked because it could not be handled", ["service"])
 DISCARDED = counter("batches_discarded", "Batches undone because another worker owned a partition", ["service"])
-LOST = counter("events_lost_unread", "Offsets that a log lost before they were handled here", ["service", "topic"])
 SKIPPED = counter("offsets_skipped", "Offsets that hold no record for us", ["service"])
 
 log = logger(__name__)
@@ -62,10 +61,19 @@ Raises PoisonEvent for an event that no later try can change; whatever else it r
 def on_events(handler: Callable[[Transaction, Sequence[Event]], Awaitable[None]]) -> Handler:
     """A handler that does not care how events came."""
 
-    async def handle(tx: Transaction, received: Sequence[Received]) -> None:
+    async def unwrapped(tx: Transaction, received: Sequence[Received]) -> None:
         await handler(tx, [one.event for one in received])
 
-    return handle
+    return unwrapped
+
+
+async def handle(tx: Transaction, service: str, handlers: Mapping[str, Handler], received: Sequence[Received]) -> None:
+    """Gives each topic's handler what is its."""
+    for topic, handler in handlers.items():
+        batch = [one for one in received if one.event.topic == topic]
+        if batch:
+            await handler(tx, batch)
+            HANDLED.labels(service, topic).inc(len(batch))
 
 
 class Consumer:
@@ -109,7 +117,12 @@ class Consumer:
         return frozenset(self._nexts)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises Unavailable when the bus is away: run it again, it resumes where the database says."""
+        """Until `stop`. Raises Unavailable when the bus, or for long the database, is away: run it again, it resumes
+        where the database says.
+        """
+        await while_it_answers(self._database, self._read(stop))
+
+    async def _read(self, stop: asyncio.Event) -> None:
         clock = asyncio.get_running_loop()
         async with self._bus.subscribe(self._group, tuple(self._handlers), self._member) as subscription:
             self._forget(tuple(self._nexts))
@@ -126,7 +139,7 @@ class Consumer:
                         await self._notice_new_logs()
                     await self._seek(subscription)
                 except Unavailable as error:
-                    # The group is not left for it: others would have to share anew, and find the same database.
+                    # The group is not left for a moment's outage: all would have to share anew.
                     self._failures += 1
                     self._forget(tuple(self._nexts))
                     log.warning("events wait", service=self._group, reason=describe(error), attempts=self._failures)
@@ -182,57 +195,17 @@ class Consumer:
             return
         extents = await self._bus.extents({position.topic for position in new})
         async with self._database.transaction() as tx:
-            stored = await self._stored(tx, {position: extents[position] for position in new})
+            stored = await stored_offsets(
+                tx,
+                self._bus.name,
+                self._generations,
+                {position: extents[position] for position in new},
+                service=self._group,
+            )
         for position, (next, since) in stored.items():
             self._nexts[position], self._since[position] = next, since
             self._sought.add(position)
             subscription.seek(position, next)
-
-    async def _stored(self, tx: Transaction, extents: Mapping[Position, Extent]) -> Mapping[Position, tuple[int, int]]:
-        rows = await tx.driver.fetch(
-            """
-            WITH new AS (
-                INSERT INTO bus_offset (bus, generation, topic, partition, next, since)
-                SELECT $1, generation, topic, partition, first, first
-                FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[])
-                    AS place(generation, topic, partition, first)
-                ON CONFLICT DO NOTHING
-            )
-            SELECT topic, partition, next, since
-            FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[])
-                AS place(generation, topic, partition, first)
-            LEFT JOIN LATERAL (
-                SELECT next, since FROM bus_offset WHERE bus = $1 AND bus_offset.generation = place.generation
-                    AND bus_offset.topic = place.topic AND bus_offset.partition = place.partition
-            ) AS known ON true
-            """,
-            self._bus.name,
-            [self._generations[position.topic] for position in extents],
-            [position.topic for position in extents],
-            [position.partition for position in extents],
-            [extent.first for extent in extents.values()],
-        )
-        stored = {}
-        for row in rows:
-            position = Position(row["topic"], row["partition"])
-            extent = extents[position]
-            next, since = (extent.first, extent.first) if row["next"] is None else (row["next"], row["since"])
-            if not extent.first <= next <= extent.end:
-                # It expired what we had not read, or its end went back. Reading from its beginning loses nothing: the
-                # inbox knows what was handled, and the producers send again what is not there (`kernel.keeper`).
-                missing = max(0, extent.first - next)
-                LOST.labels(self._group, position.topic).inc(missing)
-                log.error(
-                    "an offset is not in the log any more; reading from the beginning",
-                    topic=position.topic,
-                    partition=position.partition,
-                    next=next,
-                    count=missing,
-                )
-                next = since = extent.first
-                await _set_offset(tx, self._bus.name, self._generations[position.topic], position, next, since)
-            stored[position] = (next, since)
-        return stored
 
     # -- one batch --
 
@@ -278,7 +251,7 @@ class Consumer:
                 await dismiss(tx, [one.event_id for one in failed if one.event_id is not None])
                 parked += failed
             else:
-                await self._handle(tx, new)
+                await handle(tx, self._group, self._handlers, new)
             parked.sort(key=lambda one: (one.delivery.position, one.delivery.offset))
             await park(tx, parked, self._generations)
             if self._repeated is not None and repeated:
@@ -346,13 +319,6 @@ class Consumer:
                 repeated.append(one)
         return new, repeated, late
 
-    async def _handle(self, tx: Transaction, received: Sequence[Received]) -> None:
-        for topic, handler in self._handlers.items():
-            batch = [one for one in received if one.event.topic == topic]
-            if batch:
-                await handler(tx, batch)
-                HANDLED.labels(self._group, topic).inc(len(batch))
-
     async def _isolate(self, tx: Transaction, received: Sequence[Received]) -> list[Parked]:
         """Each event by itself; returns those that fail, with those of their keys behind them.
 
@@ -367,7 +333,7 @@ class Consumer:
                 continue
             try:
                 async with tx.savepoint():
-                    await self._handle(tx, [one])
+                    await handle(tx, self._group, self._handlers, [one])
             except StaleOwner:
                 raise
             except (Unavailable, *UNAVAILABLE) as error:
@@ -395,65 +361,3 @@ class Consumer:
             partition=one.delivery.position.partition,
             offset=one.delivery.offset,
         )
-
-    # -- what is parked --
-
-    async def retry(self, stop: asyncio.Event) -> None:
-        """The loop that tries parked events again, each key in its own time. Raises Unavailable: run it again."""
-        while not stop.is_set():
-            await self.retry_due()
-            await wait_for(stop, RETRY_SECONDS)
-
-    async def retry_due(self) -> int:
-        """Tries what is due, key by key in order; returns how many events took effect. Raises Unavailable."""
-        async with self._database.transaction() as tx:
-            keys = await due_keys(tx, KEYS_AT_ONCE)
-        done = 0
-        for key, blocks in keys:
-            async with self._database.transaction() as tx:
-                for waiting in await take_parked(tx, key, blocks):
-                    event = read(waiting.delivery)
-                    try:
-                        if isinstance(event, Parked):
-                            raise PoisonEvent(event.reason)
-                        async with tx.savepoint():
-                            if await admit(tx, event.id):
-                                await self._handle(tx, [Received(event, waiting.delivery, waiting.generation)])
-                    except (Unavailable, *UNAVAILABLE) as error:
-                        if tx.driver.is_closed():
-                            raise
-                        await keep_parked(tx, waiting, describe(error))
-                        break
-                    except Exception as error:  # noqa: BLE001 - it stays parked, and so do those behind it
-                        await keep_parked(tx, waiting, event.reason if isinstance(event, Parked) else describe(error))
-                        if blocks:
-                            break
-                    else:
-                        await release(tx, waiting)
-                        done += 1
-        if done:
-            log.info("parked events took effect", service=self._group, count=done)
-        return done
-
-
-async def _set_offset(tx: Transaction, bus: str, generation: str, position: Position, next: int, since: int) -> None:
-    await tx.driver.execute(
-        """
-        UPDATE bus_offset SET next = $5, since = $6
-        WHERE bus = $1 AND generation = $2 AND topic = $3 AND partition = $4
-        """,
-        bus,
-        generation,
-        position.topic,
-        position.partition,
-        next,
-        since,
-    )
-
-
-async def replay_from(tx: Transaction, bus: str, generation: str, position: Position, offset: int) -> None:
-    """Makes the consumer of this schema read a partition again from `offset`; handled events stay handled once.
-
-    To make them take effect again, delete their inbox rows in the same transaction.
-    """
-    await _set_offset(tx, bus, generation, position, offset, offset)

@@ -15,6 +15,7 @@ from kernel.migrations.version import demand_version
 from kernel.movement import Movement
 from kernel.outbox import Outbox
 from kernel.relay import Relay
+from kernel.retrying import Retrying
 from kernel.service import Loop
 
 CONNECTIONS = 3
@@ -61,7 +62,7 @@ class Messaging:
         self._movement = Movement(self._database, self._bus, handlers)
         loops = [
             Loop("consumer", self._ready(consumer.run)),
-            Loop("parked", self._ready(consumer.retry)),
+            Loop("parked", self._ready(Retrying(self._database, handlers).run)),
             *own,
             Loop("inbox", self._ready(self._forget)),
             Loop("movement", self._ready(self._movement.run)),

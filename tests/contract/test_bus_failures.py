@@ -49,7 +49,7 @@ async def test_poison_parks_with_the_later_events_of_its_key_and_others_move_on(
         *(an_event(key, note=f"{name}-{n}") for n in range(3) for name, key in (("bad", bad), ("ok", good)))
     )
     consumer = service.consumer()
-    async with service.publishing(), running(consumer.run, consumer.retry):
+    async with service.publishing(), running(consumer.run, service.retrying().run):
         await until(lambda: service.notes(), lambda notes: len(notes) == 4)
         await service.say(an_event(bad, note="bad-3"), an_event(good, note="ok-3"))
         await until(lambda: service.notes(good), lambda notes: "ok-3" in notes)
@@ -131,7 +131,7 @@ async def test_a_column_added_while_we_run_parks_nothing(service: Service) -> No
 
     keys = [uuid4() for _ in range(5)]
     consumer = service.consumer(on_events(with_plan))
-    async with service.publishing(), running(consumer.run, consumer.retry):
+    async with service.publishing(), running(consumer.run, service.retrying().run):
         for number in range(6):
             await service.say(*(an_event(key, note=str(number)) for key in keys))
             await until(lambda: service.notes(), lambda notes, all=5 * (number + 1): len(notes) == all)
@@ -224,7 +224,7 @@ async def test_a_newer_type_waits_for_its_release_with_those_behind_it(service: 
         record_of(an_event(uuid4(), note="other"), 3),
     )
     consumer = service.consumer()
-    async with running(consumer.run, consumer.retry):
+    async with running(consumer.run, service.retrying().run):
         await until(lambda: service.notes(), lambda notes: len(notes) == 2)
         await until(lambda: parked(service), lambda count: count == 2)
         assert sorted(await service.notes()) == ["before", "other"]

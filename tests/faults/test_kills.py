@@ -45,11 +45,17 @@ CRASH_POINTS = {
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
-def arm(world: World) -> None:
-    """Gives every crash point to the process in which it is."""
+def arm(world: World, *, relayed: bool) -> int:
+    """Gives every crash point to the process in which it is; how many that are. A log in the services' own database
+    needs no relay, so nobody can die in one.
+    """
+    armed = 0
     for service, points in CRASH_POINTS.items():
         process = next(process for process in world.processes.values() if service in process.name.split("+"))
-        process.points += points
+        reached = [point for point in points if relayed or not point.startswith("relay.")]
+        process.points += reached
+        armed += len(reached)
+    return armed
 
 
 async def storm(world: World, random: Random, reports: int, outage: Callable[[], None]) -> tuple[Poster, int]:
@@ -106,7 +112,7 @@ async def test_embedded_loses_nothing_and_doubles_nothing(
         server.kill()
         server.start()
 
-    await survives(world, outage)
+    await survives(world, outage, relayed=False)
 
 
 @pytest.mark.kafka
@@ -123,18 +129,18 @@ async def test_a_cluster_loses_nothing_and_doubles_nothing(
         broker.kill()
         broker.restart()
 
-    await survives(world, outage)
+    await survives(world, outage, relayed=True)
 
 
-async def survives(world: World, outage: Callable[[], None]) -> None:
-    arm(world)
+async def survives(world: World, outage: Callable[[], None], *, relayed: bool) -> None:
+    armed = arm(world, relayed=relayed)
     try:
         poster, hit = await storm(world, Random(SEED), ENCOUNTERS, outage)
         findings = await healed(world, poster.accepted, seconds=120)
         assert findings == Findings(), world.logs()
         assert len(poster.accepted) >= ENCOUNTERS
         assert world.deaths >= KILLS
-        assert hit == sum(len(points) for points in CRASH_POINTS.values())
+        assert hit == armed
     finally:
         world.down()
 

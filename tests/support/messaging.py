@@ -18,6 +18,7 @@ from kernel.messaging_schema import MESSAGING_V1, MESSAGING_V2
 from kernel.migrations import BUS, migrate
 from kernel.outbox import Outbox, pack_headers
 from kernel.relay import Relay
+from kernel.retrying import Retrying
 from tests.support.loops import again_and_again, running
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -132,6 +133,10 @@ class Service:
         return Consumer(
             self.database, self.new_bus(), handlers=dict.fromkeys(topics, handler or on_events(self.effect))
         )
+
+    def retrying(self) -> Retrying:
+        """Of what its consumer parked."""
+        return Retrying(self.database, {ACCESS: on_events(self.effect)})
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:

@@ -11,6 +11,8 @@ import asyncpg
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from contracts.envelope import shard_of
+
 TRIES = 60
 
 OddHeaders = tuple[tuple[str, bytes | None], ...]
@@ -38,8 +40,13 @@ class KafkaLog:
     async def append(self, record: OddRecord) -> tuple[int, int]:
         # A producer of its own for each: one that lived through an outage may have lost its place.
         async with AIOKafkaProducer(bootstrap_servers=self._servers, acks="all", max_request_size=4_194_304) as kafka:
-            key = None if record.key is None else str(record.key).encode()
-            sent = await kafka.send_and_wait(record.topic, key=key, value=record.value, headers=list(record.headers))
+            key = partition = None
+            if record.key is not None:
+                key = str(record.key).encode()
+                partition = shard_of(record.key) % len(await kafka.partitions_for(record.topic))
+            sent = await kafka.send_and_wait(
+                record.topic, key=key, value=record.value, headers=list(record.headers), partition=partition
+            )
         return sent.partition, sent.offset
 
 
