@@ -178,7 +178,9 @@ class Database:
             _end(connection)
             raise Unavailable(f"the database did not answer within {TRANSACTION_SECONDS:.0f} s") from error
         finally:
-            await pool.release(connection)
+            # Giving back may fail as well, and must not hide why we are here: a cancellation, for instance.
+            with suppress(*NOT_CONNECTED):
+                await pool.release(connection)
 
     async def check(self) -> None:
         """Raises Unavailable when no transaction can be made."""
@@ -218,7 +220,7 @@ class Database:
         if not hangs:
             # The driver's pool lets go of a connection that broke: what is left of it answers nothing.
             with suppress(*NOT_CONNECTED):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(2):
                     await transaction.rollback()
                 return
         _end(connection)

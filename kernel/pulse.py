@@ -12,9 +12,9 @@ from typing import Any
 from kernel.database import NOT_CONNECTED, Database
 from kernel.errors import Unavailable
 
-SILENT_SECONDS = 12.0
-PULSE_SECONDS = 3.0
-_ANSWER_SECONDS = 4.0
+SILENT_SECONDS = 8.0
+PULSE_SECONDS = 2.0
+_ANSWER_SECONDS = 3.0
 
 
 async def while_it_answers(database: Database, work: Coroutine[Any, Any, None]) -> None:
@@ -27,8 +27,11 @@ async def while_it_answers(database: Database, work: Coroutine[Any, Any, None]) 
             raise Unavailable(f"the database has not answered for {SILENT_SECONDS:.0f} s")
         await working
     finally:
-        for task in (working, feeling):
-            task.cancel()
+        while not (working.done() and feeling.done()):
+            # Once may not be enough: what waits for a dead network may take a cancellation for its own time-out.
+            working.cancel()
+            feeling.cancel()
+            await asyncio.wait({working, feeling}, timeout=1.0)
         await asyncio.gather(working, feeling, return_exceptions=True)
 
 
