@@ -5,6 +5,7 @@ while both run side by side. What was accepted is told once, whoever took it in 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,18 @@ async def _live(installation: Installation, connection: asyncpg.Connection) -> N
             await installation.amend(encounter_id, IS_A_MINOR)
             poster.accepted[encounter_id] = RECIPIENTS_OF_A_MINOR
         for service in ("router", "eligibility"):
-            await until(lambda service=service: _count(connection, f"{service}.parked"), lambda count: count == 6)
+            parked = partial(_count, connection, f"{service}.parked")
+            await until(parked, lambda count: count == 6, seconds=SECONDS)
 
         # Published, and not noted as such.
         installation.kill("intake")
         world.processes["intake"].points.append("relay.after_publish")
         world.processes["intake"].start()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(poster.post_all(_some(3)))
-            await until(lambda: world.processes["intake"].alive, lambda alive: not alive)
+            posting = tasks.create_task(poster.post_all(_some(3)))
+            await until(lambda: world.processes["intake"].alive, lambda alive: not alive, seconds=SECONDS)
             async with _standing_by(installation, connection, "intake"):
+                await posting  # which asks again whatever the dead one did not answer
                 # Accepted, and nothing more.
                 await poster.post_all(_some(3))
                 installation.kill(*installation.running)
