@@ -113,6 +113,7 @@ class LocalBroker:
         self._records = self.data_dir / "records"
         self._log = self.data_dir / "broker.log"
         self._output = self.data_dir / "start.log"
+        self._jars: Path | None = None
         self._process: LeashedProcess | None = None
 
     @property
@@ -144,7 +145,8 @@ class LocalBroker:
         """
         if self.running:
             return self.bootstrap_servers
-        jars = fetch_broker(self._cache_dir, self._progress)
+        # Once: when it has died, there is no time to lose on asking Java for its version.
+        jars = self._jars = self._jars or fetch_broker(self._cache_dir, self._progress)
         with self._ownership.claimed():
             self._configure()
             self._format(jars)

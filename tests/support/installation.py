@@ -14,7 +14,7 @@ from launcher import ledger
 from launcher.catalogue import SERVICES
 from launcher.examples import EXAMPLES
 from launcher.home import Home
-from launcher.processes import LeashedProcess
+from launcher.processes import LeashedProcess, is_live
 from launcher.programs import PROGRAMS
 from launcher.send import send_files
 from launcher.stack import KAFKA_ADDRESS, assign_ports
@@ -99,7 +99,7 @@ class Installation:
         """What the launcher runs as processes of their own, by name: services, recipients, the broker."""
         found = {}
         for process in psutil.Process(self.runs[-1].pid).children():
-            words = process.cmdline()
+            words = process.cmdline() if is_live(process) else []
             names = [name for name in (*SERVICES, *PROGRAMS) if name in words[:6]]
             if "kafka.Kafka" in words:
                 names = ["broker"]
