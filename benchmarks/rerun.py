@@ -23,10 +23,10 @@ from benchmarks.first_notices import first_notices
 from benchmarks.stored_persons import load, publish_all, rerunning_of
 from kernel.clock import system_clock
 from kernel.database import Database, Transaction
+from kernel.events.outbox import Outbox
 from kernel.keyset import Keyset
 from kernel.memory import settle_memory
 from kernel.migrations import BUS, KEYS, migrate
-from kernel.outbox import Outbox
 from kernel.subject_keys import SubjectKeys
 from launcher.postgres import EmbeddedPostgres
 from rulebook.loader import LAW, Law, load_law

@@ -11,8 +11,8 @@ from contracts.events import EncounterReported
 from contracts.facts import SubjectFacts
 from kernel.clock import system_clock, system_ids
 from kernel.database import Database
+from kernel.events.outbox import Outbox
 from kernel.keyset import Keyset
-from kernel.outbox import Outbox
 from kernel.sealing import seal
 from kernel.subject_keys import SubjectKeys
 from launcher.postgres import EmbeddedPostgres

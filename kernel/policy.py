@@ -8,7 +8,7 @@ from contracts.envelope import Event
 from contracts.events import PolicyChanged
 from kernel.clock import Clock, Ids
 from kernel.database import Database
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 
 APPLIED_POLICY_V1 = """
     CREATE TABLE applied_policy (

@@ -11,8 +11,8 @@ import asyncpg
 
 from kernel.database import Database
 from kernel.errors import ConfigurationError
-from kernel.keeper import redrive
-from kernel.outbox import unpack_headers
+from kernel.events.keeper import redrive
+from kernel.events.outbox import unpack_headers
 from launcher.catalogue import SERVICES
 
 

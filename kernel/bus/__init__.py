@@ -1,7 +1,7 @@
 """The port to the event log: records in, batches out, order kept per key.
 
 Two implementations keep the same promises (`tests/contract/bus/`): Apache Kafka, and a log in PostgreSQL.
-Offsets are not the bus's business: `kernel.inbox` keeps them in the consumer's database, with the effect.
+Offsets are not the bus's business: `kernel.events.inbox` keeps them in the consumer's database, with the effect.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ class Message:
     key: UUID
     event_id: UUID
     headers: bytes
-    """`kernel.outbox.pack_headers`, without shard and sequence."""
+    """`kernel.events.outbox.pack_headers`, without shard and sequence."""
     value: bytes
 
 

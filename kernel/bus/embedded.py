@@ -21,8 +21,8 @@ from kernel.bus.wakeup import Wakeup
 from kernel.database import NOT_CONNECTED, UNAVAILABLE, Database
 from kernel.doorbell import wait_for
 from kernel.errors import Unavailable
-from kernel.outbox import unpack_headers
-from kernel.shares import Shares
+from kernel.events.outbox import unpack_headers
+from kernel.events.shares import Shares
 
 PARTITIONS = 4
 POLL_SECONDS = 1.0

@@ -4,9 +4,9 @@ from contracts.events import TOPICS
 from kernel.bus import Bus
 from kernel.clock import Clock, Ids, system_clock, system_ids
 from kernel.database import Database
+from kernel.events.messaging import Messaging
 from kernel.http.app import create_app
 from kernel.identity import ClientRegistry
-from kernel.messaging import Messaging
 from kernel.service import Loop, Service
 from services.audit.adapters.trail import PostgresTrail
 from services.audit.api import lineage

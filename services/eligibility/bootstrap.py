@@ -4,11 +4,11 @@ from contracts.events import ENCOUNTERS
 from kernel.bus import Bus
 from kernel.clock import Clock, Ids, system_clock, system_ids
 from kernel.database import Database
+from kernel.events.inbox import on_events
+from kernel.events.messaging import Messaging
 from kernel.http.app import create_app
 from kernel.identity import ClientRegistry
-from kernel.inbox import on_events
 from kernel.keyset import Keyset
-from kernel.messaging import Messaging
 from kernel.policy import AppliedPolicies
 from kernel.service import Loop, Service
 from kernel.subject_keys import SubjectKeys

@@ -19,9 +19,9 @@ from kernel.bus.embedded import EmbeddedBus
 from kernel.clock import system_clock
 from kernel.database import Database
 from kernel.doorbell import wait_for
+from kernel.events.outbox import Outbox
 from kernel.keyset import Keyset
 from kernel.memory import settle_memory
-from kernel.outbox import Outbox
 from kernel.settings import load_settings
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import configure_logging

@@ -12,7 +12,7 @@ from contracts.events import ACCESS, TOPICS
 from kernel.bus.kafka import KafkaBus, create_topics
 from kernel.database import Transaction
 from kernel.errors import ConfigurationError
-from kernel.inbox import on_events
+from kernel.events.inbox import on_events
 from tests.support.loops import running
 from tests.support.messaging import Service, an_event, note_of, rows
 from tests.support.wait import until

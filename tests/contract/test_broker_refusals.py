@@ -15,7 +15,7 @@ from contracts.events import ACCESS, TOPICS, TRAIL, TrailCheckpointed
 from kernel.bus import LARGEST_RECORD
 from kernel.bus.kafka import KafkaBus, create_topics
 from kernel.errors import TooLarge
-from kernel.relay import Relay
+from kernel.events.relay import Relay
 from launcher.broker import LocalBroker
 from tests.support.loops import running
 from tests.support.messaging import NOON, Service, an_event, make_schema, rows

@@ -8,8 +8,8 @@ from contracts.envelope import Event
 from contracts.events import ACCESS
 from kernel.bus import Position
 from kernel.database import Transaction
-from kernel.inbox import on_events
-from kernel.offsets import replay_from
+from kernel.events.inbox import on_events
+from kernel.events.offsets import replay_from
 from tests.support.loops import killed, running
 from tests.support.messaging import Service, an_event, rows
 from tests.support.wait import until

@@ -11,8 +11,8 @@ from contracts.events import ACCESS
 from kernel.bus import Broker, Log, Message, Record
 from kernel.database import Transaction
 from kernel.errors import PoisonEvent
-from kernel.inbox import on_events
-from kernel.outbox import pack_headers
+from kernel.events.inbox import on_events
+from kernel.events.outbox import pack_headers
 from tests.support.loops import running
 from tests.support.messaging import Service, an_event, note_of, rows
 from tests.support.wait import until

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from uuid import uuid4
 
-from kernel.inbox import Consumer
+from kernel.events.inbox import Consumer
 from tests.support.loops import killed, running
 from tests.support.messaging import Service, an_event, rows
 from tests.support.replica import Replica

@@ -13,8 +13,8 @@ import orjson
 
 from kernel.bus.kafka import KafkaBus
 from kernel.crashpoints import reach
-from kernel.inbox import Consumer, Received
-from kernel.relay import Relay
+from kernel.events.inbox import Consumer, Received
+from kernel.events.relay import Relay
 from kernel.settings import load_settings
 from launcher import catalogue
 

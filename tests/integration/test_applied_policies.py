@@ -8,8 +8,8 @@ import pytest
 
 from kernel.clock import system_clock, system_ids
 from kernel.database import Database
+from kernel.events.outbox import Outbox
 from kernel.migrations import KEYS, migrate
-from kernel.outbox import Outbox
 from kernel.policy import AppliedPolicies
 from services.router.migrations import SCHEMA
 

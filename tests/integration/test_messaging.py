@@ -10,9 +10,9 @@ from contracts.events import ACCESS
 from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database, Transaction
 from kernel.errors import Unavailable
-from kernel.inbox import on_events
-from kernel.messaging import Messaging
-from kernel.outbox import pack_headers
+from kernel.events.inbox import on_events
+from kernel.events.messaging import Messaging
+from kernel.events.outbox import pack_headers
 from launcher import catalogue
 from services.audit.migrations import SCHEMA
 from tests.support.loops import again_and_again, running

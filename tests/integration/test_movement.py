@@ -10,7 +10,7 @@ from contracts.events import ACCESS, TOPICS
 from kernel.bus.embedded import EmbeddedBus
 from kernel.bus.kafka import KafkaBus, create_topics
 from kernel.database import Database
-from kernel.movement import Movement
+from kernel.events.movement import Movement
 from launcher.broker import LocalBroker
 from tests.support.loops import running
 from tests.support.messaging import READERS, Service, an_event, make_log, make_schema

@@ -12,13 +12,13 @@ from contracts.events import ACCESS, RecordRead
 from kernel.bus import Broker, Bus, Record
 from kernel.bus.embedded import EmbeddedBus, partition_of
 from kernel.database import Database, Transaction
-from kernel.inbox import Consumer, Handler, on_events
-from kernel.keeper import Keeper
-from kernel.messaging_schema import MESSAGING_V1, MESSAGING_V2
+from kernel.events.inbox import Consumer, Handler, on_events
+from kernel.events.keeper import Keeper
+from kernel.events.outbox import Outbox, pack_headers
+from kernel.events.relay import Relay
+from kernel.events.retrying import Retrying
+from kernel.events.schema import MESSAGING_V1, MESSAGING_V2
 from kernel.migrations import BUS, migrate
-from kernel.outbox import Outbox, pack_headers
-from kernel.relay import Relay
-from kernel.retrying import Retrying
 from tests.support.loops import again_and_again, running
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

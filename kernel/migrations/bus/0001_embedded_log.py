@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from kernel.messaging_schema import EMBEDDED_LOG_V1
+from kernel.events.schema import EMBEDDED_LOG_V1
 
 revision = "bus_0001"
 down_revision = None

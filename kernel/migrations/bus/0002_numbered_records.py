@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from kernel.messaging_schema import EMBEDDED_LOG_V2
+from kernel.events.schema import EMBEDDED_LOG_V2
 
 revision = "bus_0002"
 down_revision = "bus_0001"

@@ -12,9 +12,9 @@ from contracts.events import RecordRead
 from kernel.clock import Clock, Ids
 from kernel.database import Database
 from kernel.errors import NotFound
+from kernel.events.outbox import Outbox
 from kernel.http.gate import require
 from kernel.identity import Caller
-from kernel.outbox import Outbox
 from services.audit.application.ports import Trail
 from services.audit.domain.lineage import Step, lineage_of
 from services.audit.domain.timing import Timing, timings_of

@@ -8,7 +8,7 @@ from contracts.envelope import Event
 from kernel.clock import Clock, Ids
 from kernel.database import Database
 from kernel.doorbell import wait_for
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.telemetry import gauge, logger
 from services.audit.application.ports import Gap, Trail
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kernel.bus import Bus
 from kernel.clock import Clock
 from kernel.database import Transaction
-from kernel.inbox import Received
+from kernel.events.inbox import Received
 from kernel.telemetry import counter, logger
 from services.audit.application.ports import Trail
 from services.audit.domain.entry import Entry, EntryKind, entry_of

@@ -21,7 +21,7 @@ from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import Clock
 from kernel.database import Transaction
 from kernel.errors import Unavailable
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import counter, current_traceparent, logger, tracing

@@ -10,8 +10,8 @@ from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
 from kernel.errors import NotFound
+from kernel.events.outbox import Outbox
 from kernel.identity import Caller
-from kernel.outbox import Outbox
 from kernel.sealing import DataKey, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import current_traceparent

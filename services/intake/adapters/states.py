@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts.envelope import Event
 from contracts.events import RecordRead
 from kernel.database import Transaction
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from rulebook.lateness import lateness
 from services.intake.application.states import EncounterState, Late, NoticeState, ObligationState, SubjectState
 

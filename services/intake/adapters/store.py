@@ -11,7 +11,7 @@ from contracts.events import EncounterAmended, EncounterReported, TaskCompleted
 from contracts.facts import FieldGroup
 from kernel.database import Transaction
 from kernel.errors import SubjectErased
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.sealing import Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from services.intake.application.accept import Request

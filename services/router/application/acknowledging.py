@@ -10,7 +10,7 @@ from contracts.facts import FieldGroup
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
 from kernel.errors import Conflict, NotFound
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.sealing import seal
 from kernel.subject_keys import SubjectKeys
 from services.router.application.ports import Acknowledged, Answers, NoticeState

@@ -21,7 +21,7 @@ from contracts.facts import FieldGroup
 from kernel.clock import Clock, Ids
 from kernel.database import Transaction
 from kernel.errors import PoisonEvent
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.sealing import DataKey, Sealed, seal, unseal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law

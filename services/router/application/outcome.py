@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from contracts.envelope import Event
 from kernel.database import Transaction
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from services.router.application.ports import Changes, Departures, Store
 from services.router.courier.job import Job
 

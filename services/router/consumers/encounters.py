@@ -8,7 +8,7 @@ from services.router.application.deciding import Deciding
 
 
 class Encounters:
-    """Handler for `kernel.inbox`."""
+    """Handler for `kernel.events.inbox`."""
 
     def __init__(self, deciding: Deciding) -> None:
         self._deciding = deciding

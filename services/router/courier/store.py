@@ -14,7 +14,7 @@ from contracts.events import EndpointChanged, NoticeCorrected
 from contracts.facts import FieldGroup
 from kernel.clock import Clock, Ids
 from kernel.database import Database, Transaction
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.sealing import DataKey, SealBroken, Sealed, unseal
 from kernel.subject_keys import SubjectKeys
 from kernel.telemetry import logger

@@ -16,9 +16,9 @@ from kernel.bus.embedded import EmbeddedBus
 from kernel.clock import system_ids
 from kernel.database import Database
 from kernel.errors import Unavailable
-from kernel.inbox import Consumer
+from kernel.events.inbox import Consumer
+from kernel.events.outbox import Outbox
 from kernel.migrations import BUS, KEYS, migrate
-from kernel.outbox import Outbox
 from services.audit.adapters.trail import PostgresTrail
 from services.audit.application.watch import Watch
 from services.audit.consumers.every_event import AppendToTrail

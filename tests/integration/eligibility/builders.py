@@ -10,8 +10,8 @@ from contracts.events import EncounterAmended, EncounterReported, EncounterRetra
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel import identity
 from kernel.database import Database
+from kernel.events.outbox import Outbox, unpack_headers
 from kernel.keyset import Keyset
-from kernel.outbox import Outbox, unpack_headers
 from kernel.sealing import seal, unseal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law

@@ -18,7 +18,7 @@ from contracts.facts import FieldGroup
 from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database
 from kernel.errors import Unavailable
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.sealing import Sealed
 from kernel.service import Service
 from tests.integration.eligibility.builders import Eligibility, about

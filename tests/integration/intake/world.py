@@ -20,10 +20,10 @@ from contracts.events import ENCOUNTERS
 from contracts.facts import FieldGroup
 from kernel.bus.embedded import EmbeddedBus
 from kernel.database import Database
+from kernel.events.outbox import Outbox, unpack_headers
 from kernel.identity import SigningKey, client_entry, generate_key, sign_request, write_clients
 from kernel.keyset import Keyset
 from kernel.migrations import BUS, KEYS, migrate
-from kernel.outbox import Outbox, unpack_headers
 from kernel.sealing import unseal
 from kernel.service import Service
 from kernel.settings import load_settings

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from contracts.envelope import encode_headers, encode_value, sequence_headers
 from kernel.errors import ConfigurationError
-from kernel.outbox import pack_headers
+from kernel.events.outbox import pack_headers
 from launcher import catalogue
 from launcher.cli import app
 from launcher.parked import chosen, listed, retried, sent_again, shown

@@ -19,10 +19,10 @@ from contracts.events import EncounterAmended, EncounterReported, EncounterRetra
 from contracts.facts import FieldGroup, SubjectFacts
 from kernel.clock import system_clock, system_ids
 from kernel.database import Database
+from kernel.events.outbox import Outbox
 from kernel.identity import Caller
 from kernel.keyset import Keyset
 from kernel.migrations import BUS, KEYS, migrate
-from kernel.outbox import Outbox
 from kernel.sealing import DataKey, seal
 from kernel.subject_keys import SubjectKeys
 from rulebook.loader import Law, load_law

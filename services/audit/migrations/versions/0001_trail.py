@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from kernel.messaging_schema import MESSAGING_V1
+from kernel.events.schema import MESSAGING_V1
 
 revision = "audit_0001"
 down_revision = None

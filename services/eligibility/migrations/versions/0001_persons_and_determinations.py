@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from kernel.messaging_schema import MESSAGING_V1
+from kernel.events.schema import MESSAGING_V1
 from kernel.policy import APPLIED_POLICY_V1
 
 revision = "eligibility_0001"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from kernel.messaging_schema import MESSAGING_V2
+from kernel.events.schema import MESSAGING_V2
 
 revision = "intake_0002"
 down_revision = "intake_0001"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from kernel.messaging_schema import MESSAGING_V2
+from kernel.events.schema import MESSAGING_V2
 
 revision = "router_0002"
 down_revision = "router_0001"

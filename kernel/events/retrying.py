@@ -1,4 +1,4 @@
-"""Tries parked events again, each key in its own time and order, for ever (`kernel.parking`)."""
+"""Tries parked events again, each key in its own time and order, for ever (`kernel.events.parking`)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from kernel.database import UNAVAILABLE, Database
 from kernel.doorbell import wait_for
 from kernel.errors import PoisonEvent, Unavailable
-from kernel.inbox import Handler, Received, handle
-from kernel.parking import Parked, admit, due_keys, keep_parked, read, release, take_parked
+from kernel.events.inbox import Handler, Received, handle
+from kernel.events.parking import Parked, admit, due_keys, keep_parked, read, release, take_parked
 from kernel.telemetry import describe, logger
 
 LOOK_SECONDS = 0.5

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.shares import share
+from kernel.events.shares import share
 
 
 @given(st.integers(0, 70), st.sets(st.integers(1, 99_999), min_size=1, max_size=9))

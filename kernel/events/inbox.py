@@ -2,7 +2,7 @@
 
 The offset in our database is the truth. It is advanced only from the value that we expect: no row updated means that
 somebody else owns the partition now, and the whole batch is undone. A batch that does not begin at that offset is never
-handled (`kernel.steps`).
+handled (`kernel.events.steps`).
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from kernel.crashpoints import reach
 from kernel.database import UNAVAILABLE, Database, Transaction
 from kernel.doorbell import wait_for
 from kernel.errors import PoisonEvent, StaleOwner, Unavailable
-from kernel.offsets import stored_offsets
-from kernel.parking import BEHIND, Parked, dismiss, park, read
-from kernel.pulse import while_it_answers
-from kernel.steps import in_step
+from kernel.events.offsets import stored_offsets
+from kernel.events.parking import BEHIND, Parked, dismiss, park, read
+from kernel.events.pulse import while_it_answers
+from kernel.events.steps import in_step
 from kernel.telemetry import counter, describe, hop, logger
 
 BATCH = 500

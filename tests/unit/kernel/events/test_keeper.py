@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.bus import Extent, Handled
-from kernel.keeper import fate
+from kernel.events.keeper import fate
 
 NOW, BEFORE = "cluster/topic", "cluster/the topic of that name before"
 

@@ -2,7 +2,7 @@
 
 Where the event log lives in this very database (`kernel.bus.Log`) they are written to it directly. Elsewhere a row
 waits in `outbox` for the relay, and stays there, published, until every service that must handle it has: what the
-broker loses is sent again with the same bytes (`kernel.keeper`).
+broker loses is sent again with the same bytes (`kernel.events.keeper`).
 """
 
 from collections.abc import Sequence

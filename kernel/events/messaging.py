@@ -8,14 +8,14 @@ from kernel.bus import Broker, Bus
 from kernel.database import Database
 from kernel.doorbell import wait_for
 from kernel.errors import ConfigurationError, Unavailable
-from kernel.inbox import Consumer, Handler
-from kernel.keeper import Keeper
+from kernel.events.inbox import Consumer, Handler
+from kernel.events.keeper import Keeper
+from kernel.events.movement import Movement
+from kernel.events.outbox import Outbox
+from kernel.events.relay import Relay
+from kernel.events.retrying import Retrying
 from kernel.migrations.schema import Schema
 from kernel.migrations.version import demand_version
-from kernel.movement import Movement
-from kernel.outbox import Outbox
-from kernel.relay import Relay
-from kernel.retrying import Retrying
 from kernel.service import Loop
 
 CONNECTIONS = 3

@@ -45,7 +45,7 @@ async def stored_offsets(
         next, since = (extent.first, extent.first) if row["next"] is None else (row["next"], row["since"])
         if not extent.first <= next <= extent.end:
             # It expired what we had not read, or its end went back. Reading from its beginning loses nothing: the inbox
-            # knows what was handled, and the producers send again what is not there (`kernel.keeper`).
+            # knows what was handled, and the producers send again what is not there (`kernel.events.keeper`).
             missing = max(0, extent.first - next)
             LOST.labels(service, position.topic).inc(missing)
             log.error(

@@ -14,7 +14,7 @@ from contracts.envelope import Event, MalformedEvent, decode
 from contracts.events import UnknownEventType
 from kernel.bus import Delivery, Position, Record
 from kernel.database import Transaction
-from kernel.outbox import pack_headers, unpack_headers
+from kernel.events.outbox import pack_headers, unpack_headers
 from kernel.telemetry import describe
 
 BEHIND = "an earlier event of its key is parked"

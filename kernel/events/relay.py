@@ -22,8 +22,8 @@ from kernel.crashpoints import reach
 from kernel.database import NOT_CONNECTED, Database
 from kernel.doorbell import wait_for
 from kernel.errors import Unavailable
-from kernel.outbox import Outbox, unpack_headers
-from kernel.shares import Shares
+from kernel.events.outbox import Outbox, unpack_headers
+from kernel.events.shares import Shares
 from kernel.telemetry import counter, hop, logger
 
 BATCH = 500

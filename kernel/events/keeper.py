@@ -15,7 +15,7 @@ from contracts.events import READERS
 from kernel.bus import Broker, Bus, Extent, Handled, Position
 from kernel.database import Database, Transaction
 from kernel.doorbell import wait_for
-from kernel.outbox import Outbox
+from kernel.events.outbox import Outbox
 from kernel.telemetry import counter, gauge, logger
 
 LOOK_SECONDS = 5.0

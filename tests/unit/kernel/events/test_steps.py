@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.bus import Delivery, Position, Record
-from kernel.steps import in_step
+from kernel.events.steps import in_step
 
 A, B, C = (Position("encounters", number) for number in range(3))
 RECORD = Record("encounters", UUID(int=1), (), b"")
