@@ -18,7 +18,7 @@ from kernel.database import UNAVAILABLE, Database, Transaction
 from kernel.doorbell import wait_for
 from kernel.errors import PoisonEvent, StaleOwner, Unavailable
 from kernel.events.offsets import stored_offsets
-from kernel.events.parking import BEHIND, Parked, dismiss, park, read
+from kernel.events.parking import BEHIND, Parked, dismiss, park, read, remember
 from kernel.events.pulse import while_it_answers
 from kernel.events.steps import in_step
 from kernel.telemetry import counter, describe, hop, logger
@@ -254,8 +254,10 @@ class Consumer:
                 await handle(tx, self._group, self._handlers, new)
             parked.sort(key=lambda one: (one.delivery.position, one.delivery.offset))
             await park(tx, parked, self._generations)
-            if self._repeated is not None and repeated:
-                await self._repeated(tx, repeated)
+            if repeated:
+                await remember(tx, [one.event.id for one in repeated])
+                if self._repeated is not None:
+                    await self._repeated(tx, repeated)
             reach("consumer.before_commit")
         reach("consumer.after_commit")
         self._nexts.update(nexts)

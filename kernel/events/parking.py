@@ -142,6 +142,17 @@ async def dismiss(tx: Transaction, event_ids: Sequence[UUID]) -> None:
         await tx.driver.execute("DELETE FROM inbox WHERE event_id = ANY($1::uuid[])", event_ids)
 
 
+async def remember(tx: Transaction, event_ids: Sequence[UUID]) -> None:
+    """What came again may come once more: it is known from today on for as long as if it were new."""
+    await tx.driver.execute(
+        """
+        UPDATE inbox SET handled_at = now()
+        WHERE event_id = ANY($1::uuid[]) AND handled_at < now() - interval '1 day'
+        """,
+        event_ids,
+    )
+
+
 async def admit(tx: Transaction, event_id: UUID) -> bool:
     """Notes an event as handled; False when it was before."""
     return bool(

@@ -177,3 +177,18 @@ async def test_a_late_commit_is_not_passed_over(service: Service) -> None:
             await service.say(late)
             await until(lambda: service.notes(), lambda notes: notes == ["committed first"])
         await until(lambda: service.notes(), lambda notes: len(notes) == 2)
+
+
+async def test_what_comes_again_is_remembered_anew(service: Service) -> None:
+    """A producer that sends again does so for as long as another reader has not handled it."""
+    event = an_event(uuid4(), note="a")
+    await service.say(event)
+    async with service.publishing(), running(service.consumer().run):
+        await until(lambda: service.notes(), bool)
+        async with service.database.transaction() as tx:
+            await tx.driver.execute("UPDATE inbox SET handled_at = now() - interval '80 days'")
+        await service.say(event, an_event(event.key, note="b"))
+        await until(lambda: service.notes(), lambda notes: "b" in notes)
+    assert await service.notes() == ["a", "b"]
+    old = "SELECT count(*) FROM inbox WHERE handled_at < now() - interval '1 day'"
+    assert await rows(service.database, old) == [(0,)]
