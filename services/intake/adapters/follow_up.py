@@ -9,14 +9,25 @@ from kernel.database import Transaction
 from services.intake.domain.follow_up import FollowedNotice, FollowedObligation, FollowUp
 
 
+def _names(kind: type[FollowedObligation | FollowedNotice]) -> list[str]:
+    return [one.name for one in fields(kind)]
+
+
+def _select(table: str, kind: type[FollowedObligation | FollowedNotice]) -> str:
+    # By name: a newer release may have added columns already.
+    return f"SELECT {', '.join(_names(kind))} FROM {table} WHERE id = ANY($1)"
+
+
 def _upsert(table: str, kind: type[FollowedObligation | FollowedNotice]) -> str:
-    names = [one.name for one in fields(kind)]
+    names = _names(kind)
     return (
         f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f'${n}' for n in range(1, len(names) + 1))})"
         f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names[1:])}"
     )
 
 
+_READ_OBLIGATIONS = _select("obligation_view", FollowedObligation)
+_READ_NOTICES = _select("notice_view", FollowedNotice)
 _WRITE_OBLIGATION = _upsert("obligation_view", FollowedObligation)
 _WRITE_NOTICE = _upsert("notice_view", FollowedNotice)
 
@@ -31,10 +42,10 @@ class PostgresFollowUps:
     async def read(self, tx: Transaction, obligation_ids: Collection[UUID], notice_ids: Collection[UUID]) -> FollowUp:
         found = FollowUp()
         if obligation_ids:
-            for row in await tx.driver.fetch("SELECT * FROM obligation_view WHERE id = ANY($1)", list(obligation_ids)):
+            for row in await tx.driver.fetch(_READ_OBLIGATIONS, list(obligation_ids)):
                 found.obligations[row["id"]] = FollowedObligation(**row)
         if notice_ids:
-            for row in await tx.driver.fetch("SELECT * FROM notice_view WHERE id = ANY($1)", list(notice_ids)):
+            for row in await tx.driver.fetch(_READ_NOTICES, list(notice_ids)):
                 found.notices[row["id"]] = FollowedNotice(**row)
         return found
 

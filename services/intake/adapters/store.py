@@ -1,7 +1,7 @@
 """Intake's tables: every statement takes a whole batch, and what is about a person is sealed before it gets here."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,10 +49,10 @@ class PostgresStore:
         return {row[0] for row in rows}
 
     async def by_incident(self, tx: Transaction, incident: bytes) -> EncounterRecord | None:
-        return await _read(tx, "SELECT * FROM encounter WHERE incident = $1 FOR UPDATE", incident)
+        return await _read(tx, "incident", incident)
 
     async def by_id(self, tx: Transaction, encounter_id: UUID) -> EncounterRecord | None:
-        return await _read(tx, "SELECT * FROM encounter WHERE id = $1 FOR UPDATE", encounter_id)
+        return await _read(tx, "id", encounter_id)
 
     async def opened(self, tx: Transaction, record: EncounterRecord) -> EncounterRecord:
         granted = await self._keys.load_grants(tx)
@@ -130,8 +130,12 @@ class PostgresStore:
         await tx.driver.execute("DELETE FROM request WHERE answered_at < $1", before)
 
 
-async def _read(tx: Transaction, query: str, name: Any) -> EncounterRecord | None:
-    row = await tx.driver.fetchrow(query, name)
+# By name: a newer release may have added columns already.
+_COLUMNS = ", ".join(one.name for one in fields(EncounterRecord) if one.name != "subjects")
+
+
+async def _read(tx: Transaction, column: str, value: Any) -> EncounterRecord | None:
+    row = await tx.driver.fetchrow(f"SELECT {_COLUMNS} FROM encounter WHERE {column} = $1 FOR UPDATE", value)
     if row is None:
         return None
     subjects = await tx.driver.fetch(

@@ -1,6 +1,7 @@
 """The public state of an encounter: fed by `notices`, for the agency that reported it, and every look is told."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +20,7 @@ from contracts.events import (
     RecordRead,
 )
 from kernel.bus import Record
-from tests.integration.intake.world import World, a_report, subject_ids
+from tests.integration.intake.world import World, a_report, a_world, subject_ids
 from tests.support.messaging import write_log
 from tests.support.wait import until
 
@@ -187,3 +188,19 @@ async def test_another_agencys_state_and_an_unknown_one_are_answered_alike(world
     assert {answer.status_code for answer in (foreign, unknown, malformed)} == {404}
     assert foreign.json()["detail"] == unknown.json()["detail"]
     assert len(await world.events(encounter)) == 1
+
+
+async def test_a_column_more_in_every_table_changes_nothing(database_dsn: str, tmp_path: Path) -> None:
+    """The next release has migrated already, and this one still runs."""
+    async with a_world(database_dsn, tmp_path) as world:
+        router, report = await a_router(world), a_report()
+        before = await world.accepted(report)
+        await router.tell(router.decided(), router.issued())
+        await router.sees_notice(state="issued", attempts=0)
+        for (table,) in await world.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = 'intake'"):
+            await world.execute(f"ALTER TABLE {table} ADD COLUMN of_the_next_release int")
+        await router.tell(router.attempted(1))
+        await router.sees_notice(state="sending", attempts=1)
+        again = await until(lambda: world.report(report), lambda answer: answer.status_code != 503)
+        assert (again.status_code, again.json()["encounter_id"]) == (202, before["encounter_id"])
+        assert await world.rows("SELECT 1 FROM parked") == []
