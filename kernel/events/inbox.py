@@ -109,6 +109,8 @@ class Consumer:
         self._sought: set[Position] = set()
         self._failures = 0
         """Times in a row that a batch was not handled."""
+        self._most = BATCH
+        """Records that are tried at once: fewer after a failure, more again after each success."""
         self.stale_batches = 0
         """Batches discarded because another worker owned the partition."""
 
@@ -141,6 +143,7 @@ class Consumer:
                 except Unavailable as error:
                     # The group is not left for a moment's outage: all would have to share anew.
                     self._failures += 1
+                    self._most = max(1, self._most // 2)
                     self._forget(tuple(self._nexts))
                     log.warning("events wait", service=self._group, reason=describe(error), attempts=self._failures)
                     await wait_for(stop, backoff_seconds(self._failures))
@@ -150,7 +153,8 @@ class Consumer:
 
     async def _take(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         """Handles what is in step. Raises Unavailable."""
-        step = in_step(self._nexts, self._sought, deliveries)
+        # A batch that was too much for the time that a transaction has is tried in smaller ones, down to single events.
+        step = in_step(self._nexts, self._sought, deliveries, at_most=self._most)
         if step.skipped:
             SKIPPED.labels(self._group).inc(step.skipped)
         if step.batch:
@@ -162,7 +166,7 @@ class Consumer:
                 DISCARDED.labels(self._group).inc()
                 self._forget(tuple(self._nexts))
                 return
-            self._failures = 0
+            self._failures, self._most = 0, min(BATCH, 2 * self._most)
             await subscription.handled(
                 {
                     position: Handled(self._generations[position.topic], self._since[position], self._nexts[position])

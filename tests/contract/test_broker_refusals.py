@@ -157,3 +157,15 @@ async def test_a_broker_that_hangs_stops_nobody_from_stopping_and_doubles_nothin
     for bus in made:
         await bus.close()
     await service.database.close()
+
+
+@on_kafka
+async def test_a_question_that_was_broken_off_leaves_nothing_half_made(service: Service) -> None:
+    """A reader that is cancelled while it asks the broker must not leave others a client that was never started."""
+    bus = service.new_bus()
+    for seconds in (0.0, 0.001, 0.01, 0.05):
+        asking = asyncio.create_task(bus.extents([ACCESS]))
+        await asyncio.wait({asking}, timeout=seconds)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert await bus.extents([ACCESS])

@@ -21,6 +21,7 @@ SESSION_SECONDS = 10
 ASK_SECONDS = 10.0
 
 Answer = TypeVar("Answer")
+_Clients = tuple[AIOKafkaAdminClient, AIOKafkaConsumer]
 
 log = logger(__name__)
 
@@ -39,8 +40,7 @@ class KafkaBus:
         self._client_id = client_id
         self._session_seconds = session_seconds
         self._publishers: dict[str, Publisher] = {}
-        self._admin: AIOKafkaAdminClient | None = None
-        self._asker: AIOKafkaConsumer | None = None
+        self._clients: _Clients | None = None
         self._asking = asyncio.Lock()
 
     async def start(self) -> None:
@@ -137,26 +137,37 @@ class KafkaBus:
     # -- asking the broker --
 
     async def _ask(self, question: Callable[[AIOKafkaAdminClient, Any], Awaitable[Answer]]) -> Answer:
-        """One question at a time, over connections that stay; whatever fails closes them. Raises Unavailable."""
+        """One question at a time, over connections that stay while they answer. Raises Unavailable."""
         async with self._asking:
             try:
                 async with asyncio.timeout(ASK_SECONDS):
-                    if self._admin is None or self._asker is None:
-                        self._admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, request_timeout_ms=5000)
-                        self._asker = AIOKafkaConsumer(bootstrap_servers=self.servers, client_id=self._client_id)
-                        await self._admin.start()
-                        await self._asker.start()
-                    return await question(self._admin, self._asker)
+                    if self._clients is None:
+                        self._clients = await self._connected()
+                    return await question(*self._clients)
             except (KafkaError, OSError) as error:
                 await self._forget_clients()
                 raise _away(error) from error
+            except BaseException:
+                # Cancelled, say: what was half-way asked or connected answers nobody else.
+                await self._forget_clients()
+                raise
+
+    async def _connected(self) -> _Clients:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, request_timeout_ms=5000)
+        asker = AIOKafkaConsumer(bootstrap_servers=self.servers, client_id=self._client_id)
+        try:
+            await admin.start()
+            await asker.start()
+        except BaseException:
+            await _stop(admin.close())
+            await _stop(asker.stop())
+            raise
+        return admin, asker
 
     async def _forget_clients(self) -> None:
-        admin, asker = self._admin, self._asker
-        self._admin = self._asker = None
-        if admin is not None:
+        if self._clients is not None:
+            (admin, asker), self._clients = self._clients, None
             await _stop(admin.close())
-        if asker is not None:
             await _stop(asker.stop())
 
 

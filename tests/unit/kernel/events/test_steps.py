@@ -49,6 +49,12 @@ def test_what_the_log_gives_right_after_a_seek_is_what_it_has() -> None:
     assert step.skipped == 2
 
 
+def test_what_is_too_much_at_once_is_sought_again() -> None:
+    step = in_step({A: 5, B: 0}, set(), came((A, 5), (A, 6), (B, 0)), at_most=1)
+    assert step.batch == tuple(came((A, 5)))
+    assert step.out_of_step == {A, B}
+
+
 @given(
     st.lists(st.tuples(st.sampled_from([A, B, C]), st.integers(0, 8)), max_size=30),
     st.dictionaries(st.sampled_from([A, B, C]), st.integers(0, 8)),
