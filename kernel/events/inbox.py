@@ -31,6 +31,10 @@ TRIES = 3
 """How often a batch is tried as a whole before its events are taken one by one."""
 PATIENT_TRIES = 6
 """The same when the database was in the way, which concerns all events alike, or one alone for ever."""
+LAST_TRIES = 24
+"""From then on, about two minutes later, what it never bears is parked even when nothing else came with it."""
+FEWEST = 8
+"""Records that are tried at once at least."""
 
 HANDLED = counter("events_handled", "Events that took effect", ["service", "topic"])
 REPEATED = counter("events_repeated", "Events that had been handled before", ["service"])
@@ -143,7 +147,7 @@ class Consumer:
                 except Unavailable as error:
                     # The group is not left for a moment's outage: all would have to share anew.
                     self._failures += 1
-                    self._most = max(1, self._most // 2)
+                    self._most = max(FEWEST, self._most // 2)
                     self._forget(tuple(self._nexts))
                     log.warning("events wait", service=self._group, reason=describe(error), attempts=self._failures)
                     await wait_for(stop, backoff_seconds(self._failures))
@@ -352,7 +356,7 @@ class Consumer:
             else:
                 continue
             keys.add(one.event.key)
-        if stopped is not None and len(failed) == len(received):
+        if stopped is not None and len(failed) == len(received) and self._failures < LAST_TRIES:
             raise Unavailable(f"no event can be handled ({describe(stopped)})")
         return failed
 
