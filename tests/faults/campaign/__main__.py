@@ -30,6 +30,7 @@ def main() -> int:
     arguments.add_argument("--mode", choices=["embedded", "kafka", "both"], default="both")
     arguments.add_argument("--rate", type=float, default=3.0, help="encounters a second")
     arguments.add_argument("--gaps", type=float, nargs=2, default=(0.5, 4.0), help="seconds between faults, drawn from")
+    arguments.add_argument("--at-once", type=int, default=AT_ONCE, help="faults that last at the same time at most")
     arguments.add_argument("--settles", type=float, default=240.0, help="seconds that healing may take afterwards")
     arguments.add_argument("--only", nargs="*", choices=known, metavar="KIND", help=f"of {', '.join(known)}")
     arguments.add_argument("--without", nargs="*", choices=known, default=[], metavar="KIND")
@@ -42,6 +43,7 @@ def main() -> int:
         rate=given.rate,
         settles=given.settles,
         gaps=tuple(given.gaps),
+        at_once=given.at_once,
     )
     modes = ["embedded", "kafka"] if given.mode == "both" else [given.mode]
     return max(asyncio.run(campaign(mode, plan)) for mode in modes)

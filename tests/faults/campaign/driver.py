@@ -31,6 +31,7 @@ class Plan:
     kinds: frozenset[str]
     longest: float = 25.0
     rate: float = 3.0
+    at_once: int = AT_ONCE
     gaps: tuple[float, float] = (0.5, 4.0)
     settles: float = 240.0
 
@@ -141,7 +142,7 @@ async def _heal(ground: Ground, ends: asyncio.Event) -> None:
 async def _strike(ground: Ground, plan: Plan, planned: Iterator[Planned], say: Callable[[str], None]) -> list[Struck]:
     """Returns when the last fault has been taken back."""
     began = monotonic()
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(plan.at_once)
     struck: list[Struck] = []
     async with asyncio.TaskGroup() as group:
 
