@@ -11,7 +11,7 @@ import pytest
 
 from launcher.broker import LocalBroker
 from launcher.postgres import EmbeddedPostgres
-from launcher.processes import Leash
+from launcher.processes import Leash, Ownership
 from tests.support import properties  # noqa: F401 - registers them before hypothesis chooses one
 from tests.support.servers import KAFKA_ADDRESS, fresh_database, why_no_kafka
 
@@ -100,7 +100,12 @@ def installation(server_folder: Path) -> "Iterator[Installation]":
     for process in made.runs:
         if process.running:
             process.terminate(30)
-    EmbeddedPostgres(made.home.postgres).stop()  # stays when a run was killed
+    # What stays when a run was killed: children without a leash, and the server.
+    for directory in (made.home.root, made.home.kafka):
+        left = Ownership(directory)
+        left.claim()
+        left.release()
+    EmbeddedPostgres(made.home.postgres).stop()
 
 
 # -- Kafka tests that cannot run are counted, named, and on CI a failure --
