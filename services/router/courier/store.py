@@ -189,7 +189,7 @@ class CourierStore:
                 [result.verdict.error for result in results],
                 self.worker,
             )
-            # By attempt too: after the database was away, one batch may hold a lost attempt of a notice and its next one.
+            # By attempt too: after the database was away, one batch may hold a lost attempt and the one after it.
             ours = {(row["notice_id"], row["attempts"]) for row in rows}
             valid = [result for result in results if (result.job.notice_id, result.job.attempt) in ours]
             if len(valid) < len(results):
