@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from launcher.postgres import EmbeddedPostgres
-from tests.faults.campaign.driver import Plan, run
+from tests.faults.campaign.driver import AT_ONCE, Plan, run
 from tests.faults.campaign.kinds import kinds
 from tests.faults.campaign.raising import raised
 
