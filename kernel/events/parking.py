@@ -40,6 +40,8 @@ class Waiting:
     delivery: Delivery
     generation: str
     tries: int
+    noted: bool
+    """Whether the inbox holds it already although it has had no effect: 0.1.0 noted what it parked."""
 
 
 def read(delivery: Delivery) -> Event | Parked:
@@ -116,7 +118,7 @@ async def take_parked(tx: Transaction, key: UUID, blocks: bool) -> list[Waiting]
         key,
         blocks,
     )
-    return [Waiting(row["id"], _delivery(row), row["generation"], row["tries"]) for row in rows]
+    return [_waiting(row) for row in rows]
 
 
 async def keep_parked(tx: Transaction, one: Waiting, reason: str) -> None:
@@ -162,6 +164,9 @@ async def admit(tx: Transaction, event_id: UUID) -> bool:
     )
 
 
-def _delivery(row: Any) -> Delivery:
+def _waiting(row: Any) -> Waiting:
     record = Record(row["topic"], row["key"], unpack_headers(row["headers"]), row["value"])
-    return Delivery(Position(row["topic"], row["partition"]), row["offset"], record)
+    delivery = Delivery(Position(row["topic"], row["partition"]), row["offset"], record)
+    # Which log it came from was not kept by 0.1.0.
+    noted = row["generation"] == "" and row["event_id"] is not None
+    return Waiting(row["id"], delivery, row["generation"], row["tries"], noted)

@@ -42,7 +42,7 @@ class Retrying:
                         if isinstance(event, Parked):
                             raise PoisonEvent(event.reason)
                         async with tx.savepoint():
-                            if await admit(tx, event.id):
+                            if waiting.noted or await admit(tx, event.id):
                                 received = Received(event, waiting.delivery, waiting.generation)
                                 await handle(tx, self._database.schema, self._handlers, [received])
                     except (Unavailable, *UNAVAILABLE) as error:

@@ -1,5 +1,6 @@
 """What `make run` relies on: the embedded PostgreSQL survives everything that a laptop does to it."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -196,6 +197,7 @@ async def test_an_adopted_server_that_dies_is_started_again_too(postgres_factory
     await store(server.start(), 1)
     group = Group()
     group.start(partial(keep_running, server, tell=told.append))
+    await asyncio.sleep(0)  # from here on it is looked after
     os.kill(orphan, signal.SIGKILL)
     await until(lambda: len(told), lambda lines: lines == 2)
     assert told == ["PostgreSQL ended: it is started again", "PostgreSQL works again"]

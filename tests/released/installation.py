@@ -45,6 +45,7 @@ class Installation:
                 release.command(service),
                 variables | {PREFIX + "PORT": str(ports[service])},
                 home.logs / f"{service}-{release.version}.log",
+                {service: ports[service]},
             )
             for service in SERVICES
         }
