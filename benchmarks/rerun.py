@@ -138,7 +138,7 @@ async def stages(database: Database, keyset: Keyset, law: Law, count: int) -> di
     keys = SubjectKeys(keyset, service="eligibility", clock=system_clock)
     matching = Matching(law, PostgresStore(), keys, Outbox("eligibility"), system_clock)
     reruns, store, found = PostgresReruns(), PostgresStore(), _Stages()
-    connection = await database.connect()
+    connection = await database.session(idle_session_timeout="0", idle_in_transaction_session_timeout="0")
     whole = connection.transaction()
     await whole.start()
     tx = Transaction(connection)
@@ -165,6 +165,7 @@ async def stages(database: Database, keyset: Keyset, law: Law, count: int) -> di
     with found.stage("the changed: evaluate, seal, store"):
         standings = await store.standings(tx, changed)
         await matching.again(tx, list(standings.values()), now)
+        await tx.write_last()
     await whole.rollback()
     await connection.close()
     return found.per(len(persons)) | {"changed_share": round(len(changed) / len(persons), 4)}
