@@ -113,11 +113,6 @@ class Relay:
         self._looking: asyncio.Future[Mapping[str, str]] | None = None
         self._look_at = 0.0
 
-    @property
-    def lanes_at_rest(self) -> int:
-        """How many lanes wait because the broker did not confirm."""
-        return len(self._rests)
-
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then what is pending is sent if the broker takes it in time. Raises Unavailable: run it again,
         it resumes by itself.

@@ -143,7 +143,8 @@ async def test_a_broker_that_hangs_stops_nobody_from_stopping_and_doubles_nothin
         assert broker.pid is not None
         os.kill(broker.pid, signal.SIGSTOP)
         await service.say(*(an_event(key, note=str(number)) for number in range(1, 41)))
-        await asyncio.sleep(0.5)  # they are on their way
+        on_their_way = "SELECT count(*) FROM outbox WHERE sequence IS NOT NULL AND published_at IS NULL"
+        await until(lambda: rows(service.database, on_their_way), lambda found: found == [(40,)])
         stopping = loop.time()
     for bus in made:
         await bus.close()
